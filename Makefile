@@ -1,0 +1,65 @@
+# `make book` builds the book, `make test` checks everything; `make help` lists the rest.
+
+PYTHON  ?= python3
+PROFILE ?= seed
+BUILD   ?= _build
+
+BIN     := .venv/bin
+RUN     := $(BUILD)/run/$(PROFILE)
+CODE    := $(wildcard mna/*.py)
+SOURCES := _config.yml _toc.yml $(shell find book notebooks -type f -not -path '*/.*' -not -name '*.pyc')
+
+.PHONY: help book serve test notebooks lint address clean FORCE
+
+help: ## list the targets
+	@grep -E '^[a-z]+:.*## ' Makefile | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 18
+
+book: $(BUILD)/html/index.html ## train the agent (PROFILE=seed, smoke or full) and build the book
+	@$(BIN)/python book/_ext/record.py $(RUN)/record.json
+	@echo "Open $(abspath $(BUILD)/html/index.html), or run: make serve"
+
+serve: .venv/.stamp ## show the built book on 127.0.0.1 (PORT=8000), for at most 8 hours
+	@$(BIN)/python scripts/serve.py $(BUILD)/html
+
+test: .venv/.stamp ## lint, tests, every notebook, a book build and its links
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile tests notebooks \
+		--nbval --nbval-current-env --nbval-sanitize-with tests/nbval_sanitize.cfg
+
+notebooks: .venv/.stamp ## run every chapter with its defaults and save the outputs
+	OMP_NUM_THREADS=1 $(BIN)/jupyter execute --inplace notebooks/*.ipynb
+	$(BIN)/nbdev-clean
+
+lint: .venv/.stamp ## check the style of the code, chapters included
+	$(BIN)/ruff check
+
+address: .venv/.stamp ## carry the address in pyproject.toml to the badges, set-up cells and _config.yml
+	$(BIN)/python scripts/address.py
+
+clean: ## remove what was built; .venv stays
+	rm -rf _build .pytest_cache .ruff_cache .hypothesis *.egg-info
+
+.venv/.stamp: requirements.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("$(PYTHON) is Python %d.%d and the book needs 3.11 or newer; name one: make PYTHON=python3.12" % sys.version_info[:2])'
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install -q -r requirements.txt
+	$(BIN)/pip install -q --no-deps --no-build-isolation -e .
+	@touch $@
+
+# The training chapter, run once for each profile and again when it or the package changes.
+$(RUN).ipynb: .venv/.stamp notebooks/06_training.ipynb $(CODE)
+	rm -rf $(RUN) && mkdir -p $(@D)
+	$(BIN)/papermill notebooks/06_training.ipynb $(RUN).part.ipynb -p profile $(PROFILE) -p out $(RUN)
+	mv $(RUN).part.ipynb $@
+
+# The run that the book shows: the last one asked for.
+$(BUILD)/06_training.ipynb: $(RUN).ipynb FORCE
+	@cmp -s $< $@ || cp $< $@
+
+# Built from a copy of the sources, with the run in place of the saved chapter; the last good book stays until then.
+$(BUILD)/html/index.html: $(BUILD)/06_training.ipynb $(SOURCES) $(CODE)
+	rm -rf $(BUILD)/source && mkdir -p $(BUILD)/source
+	cp -R _config.yml _toc.yml book notebooks $(BUILD)/source
+	cp $(BUILD)/06_training.ipynb $(BUILD)/source/notebooks/06_training.ipynb
+	cp $(RUN)/record.json $(BUILD)/source/record.json
+	$(BIN)/jupyter-book build -W -n --keep-going -q $(BUILD)/source >/dev/null
+	rm -rf $(BUILD)/html && mv $(BUILD)/source/_build/html $(BUILD)/html

@@ -1,0 +1,131 @@
+"""The chapters keep their conventions; every internal link, anchor and image of the built book resolves."""
+
+import json
+import os
+import subprocess
+from pathlib import Path
+from urllib.parse import unquote, urljoin, urlsplit
+
+import address
+import papermill
+import pytest
+from bs4 import BeautifulSoup
+
+ROOT = Path(__file__).parent.parent
+CHAPTERS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+LINES_ON_A_SCREEN = 40
+
+each_chapter = pytest.mark.parametrize("chapter", CHAPTERS, ids=lambda path: path.stem)
+
+
+def cells(chapter):
+    return [(cell, "".join(cell["source"])) for cell in json.loads(chapter.read_text())["cells"]]
+
+
+@each_chapter
+def test_a_chapter_opens_with_its_badge_and_the_set_up_cell(chapter):
+    (first, opening), (second, setup), *_ = cells(chapter)
+    url = address.address()
+    assert first["cell_type"] == "markdown" and opening.startswith("# ")
+    assert address.badge(url, chapter.name) in opening.splitlines()
+    assert setup == address.SETUP.replace("ADDRESS", url) and len(setup.splitlines()) <= 6
+    assert second["metadata"] == address.setup_cell(url)["metadata"]
+
+
+@each_chapter
+def test_a_cell_fits_on_a_screen(chapter):
+    long = [cell["id"] for cell, source in cells(chapter) if len(source.splitlines()) > LINES_ON_A_SCREEN]
+    assert not long, f"cells of more than {LINES_ON_A_SCREEN} lines: {long}"
+
+
+@each_chapter
+def test_a_chapter_names_its_language_and_its_module(chapter):
+    metadata = json.loads(chapter.read_text())["metadata"]
+    assert metadata["kernelspec"] == {"display_name": "python3", "language": "python", "name": "python3"}
+    assert metadata["nbdev"]["default_exp"] == chapter.stem.partition("_")[2]
+
+
+def test_the_training_chapter_takes_a_profile_and_a_folder():
+    assert {"profile", "out"} <= set(papermill.inspect_notebook(ROOT / "notebooks/06_training.ipynb"))
+
+
+@pytest.mark.parametrize("path", address.places(), ids=lambda path: path.name)
+def test_every_place_shows_the_address_of_pyproject(path):
+    text = path.read_text()
+    new = address.with_address(text, path.name, address.address())
+    assert new == text, f"{path} shows another address, or in another form: make address"
+
+
+@pytest.mark.parametrize("name", ["_config.yml", "README.md", CHAPTERS[0].name])
+def test_a_new_address_reaches_every_place(name):
+    path = next(path for path in address.places() if path.name == name)
+    old, new = address.address(), "https://github.com/someone/else"
+    moved = address.with_address(path.read_text(), name, new)
+    assert new in moved and old not in moved
+    assert old.removeprefix("https://github.com/") not in moved
+    assert address.with_address(moved, name, old) == path.read_text()
+
+
+@pytest.fixture(scope="module")
+def book():
+    """The pages of a book built with the smoke profile, by path, and what `make book` printed."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("MAKE")}
+    command = ["make", "book", "PROFILE=smoke", "BUILD=_build/smoke"]
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, (done.stdout + done.stderr)[-5000:]
+    html = ROOT / "_build/smoke/html"
+    pages = [page for page in html.rglob("*.html") if "_static" not in page.parts]
+    return {page: BeautifulSoup(page.read_bytes(), "html.parser") for page in pages}, done.stdout
+
+
+def test_make_book_says_what_was_reached_and_where_to_look(book):
+    _, printed = book
+    assert "seed_hard" in printed and "Profile smoke" in printed and "make serve" in printed
+    assert str(ROOT / "_build/smoke/html/index.html") in printed
+
+
+def test_the_book_has_a_page_for_every_chapter(book):
+    pages, _ = book
+    missing = {chapter.stem for chapter in CHAPTERS} - {page.stem for page in pages}
+    assert not missing, f"not in _toc.yml: {missing}"
+
+
+def test_the_book_shows_the_run_and_its_numbers(book):
+    pages, _ = book
+    text = {page.stem: soup.get_text() for page, soup in pages.items()}
+    record = json.loads((ROOT / "_build/smoke/run/smoke/record.json").read_text())
+    assert f"After {record['decisions']:,} decisions" in text["intro"]
+    assert record["date"] in text["results"]
+    assert "_build/smoke/run/smoke" in text["06_training"]
+
+
+def internal_targets(page, soup):
+    """Every address on a page that points into the book, as (file, anchor)."""
+    for element in soup.find_all(["a", "link", "img", "script"]):
+        target = urlsplit(urljoin(page.as_uri(), element.get("href") or element.get("src") or ""))
+        if target.scheme == "file":
+            yield Path(unquote(target.path)), unquote(target.fragment)
+
+
+def test_every_internal_link_anchor_and_image_resolves(book):
+    pages, _ = book
+    anchors = {page: {tag["id"] for tag in soup.find_all(id=True)} for page, soup in pages.items()}
+    broken, seen = set(), 0
+    for page, soup in pages.items():
+        for file, anchor in internal_targets(page, soup):
+            seen += 1
+            if not file.is_file() or (anchor and file in anchors and anchor not in anchors[file]):
+                broken.add(f"{page.name} -> {file.name}#{anchor}")
+    assert seen > 100 and not broken
+
+
+def test_every_image_has_alt_text(book):
+    pages, _ = book
+    # Sphinx writes the file's own name where an image has no alt text.
+    bare = [
+        f"{page.name}: {image['src']}"
+        for page, soup in pages.items()
+        for image in soup.find_all("img")
+        if not image.get("alt", "").strip() or image["alt"].endswith((".png", ".svg", ".jpg"))
+    ]
+    assert not bare

@@ -1,0 +1,354 @@
+"""Stages, mask and network: step by step against whole sequences, and what must change nothing."""
+
+from collections import Counter
+from fractions import Fraction
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch.nn import functional as F
+
+from mna import environments as e
+from mna import network as n
+from mna.memory import make_agent
+from mna.ppo import pack, play, policy
+
+settings.register_profile("network", deadline=None, max_examples=20, derandomize=True)
+settings.load_profile("network")
+
+
+def rng(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+def mixed(count=240, seed=0, **more):
+    """Problems of the full ladder in turn."""
+    return e.generate(torch.arange(count) % len(e.FULL_LADDER), e.FULL_LADDER, rng(seed), **more)
+
+
+def agents():
+    torch.manual_seed(0)
+    return [n.Agent(), make_agent(seed=0), make_agent(n.NetworkConfig(width=16, slots=1), seed=0)]
+
+
+each_agent = pytest.mark.parametrize("agent", agents(), ids=["none", "3 slots", "1 slot"])
+
+
+def states(agent, problems, seed=0, flaky=0.0):
+    """Random legal play: (state, mask, done) before every decision."""
+    env, state = e.Environment.start(problems, flaky), agent.start(problems)
+    while not env.done.all():
+        mask = n.legal(state)
+        yield state, mask, env.done.clone()
+        choice = torch.multinomial(mask.float(), 1, generator=rng(seed + int(env.decisions.sum())))[:, 0]
+        agent.observe(state, env.step(*agent.act(state, choice), rng(seed)))
+
+
+# ---------------------------------------------------------------- stages
+
+
+def test_the_transition_table():
+    table = n.transitions()
+    assert table.shape == (len(n.Stage), n.N_TOOLS + 2)
+    for k, tool in enumerate(e.TOOLS):
+        assert table[n.Stage.CHOOSE, k] == n.Stage.LEFT
+        assert table[n.Stage.LEFT, k] == (n.Stage.RIGHT if tool.arity == 2 else n.Stage.CHOOSE)
+        assert table[n.Stage.RIGHT, k] == n.Stage.CHOOSE
+    assert table[n.Stage.CHOOSE, n.STORE] == n.Stage.STORE and table[n.Stage.STORE, n.STORE] == n.Stage.CHOOSE
+    assert table[n.Stage.CHOOSE, n.ANSWER] == n.Stage.ANSWER
+    assert (table[n.Stage.ANSWER] == n.Stage.ANSWER).all() and not (table == n.Stage.DRAFT).any()
+
+
+def test_the_registry_of_tools_is_read_at_import():
+    tools = len(e.TOOLS)
+    e.TOOLS.append(e.Tool("TWICE", 1, lambda xn, xd, yn, yd: (2 * xn, xd)))
+    try:
+        assert n.N_TOOLS == tools and n.STORE == tools
+    finally:
+        e.TOOLS.pop()
+
+
+# ---------------------------------------------------------------- mask
+
+
+@each_agent
+@pytest.mark.parametrize("flaky", [0.0, 0.3])
+def test_the_mask_is_never_empty_and_legal_choices_are_what_they_say(agent, flaky):
+    K = agent.memory.slots
+    for state, mask, _ in states(agent, mixed(), flaky=flaky):
+        assert mask.any(1).all()
+        at = {stage: mask[state.stage == stage] for stage in n.Stage}
+        assert not at[n.Stage.CHOOSE][:, n.RESULT:].any()
+        for stage in (n.Stage.LEFT, n.Stage.RIGHT):
+            assert not at[stage][:, :n.RESULT].any()
+        assert not at[n.Stage.STORE][:, :n.FIRST_SLOT].any()
+        assert not at[n.Stage.STORE][:, n.FIRST_SLOT + K:].any()
+        over = at[n.Stage.ANSWER]
+        assert (over.sum(1) == 1).all() and over[:, n.RESULT].all(), "one dummy for an episode that is over"
+
+
+@each_agent
+def test_what_the_mask_allows_has_a_value_that_the_environment_takes(agent):
+    """No call of random legal play is refused, before a result was lost; it may only divide by zero."""
+    problems = mixed(seed=1)
+    env, state = e.Environment.start(problems), agent.start(problems)
+    draw = rng()
+    while not env.done.all():
+        choice = torch.multinomial(n.legal(state).float(), 1, generator=draw)[:, 0]
+        verb, tool, x, y = agent.act(state, choice)
+        going = ~env.done
+        feedback = env.step(verb, tool, x, y)
+        agent.observe(state, feedback)
+        failed = feedback.failed & going & ~feedback.done
+        computable = e.calculate(tool, x, y)[1]
+        assert not (failed & computable).any()
+
+
+def test_the_mask_does_not_solve_the_task():
+    level = torch.full((1000,), e.FULL_LADDER.index("seed_hard"))
+    problems = e.generate(level, e.FULL_LADDER, rng())
+    for agent in agents()[:2]:
+        assert play(agent, problems, rng(), floor=1.0).correct.float().mean() < 0.02
+
+
+def test_nothing_can_be_named_twice():
+    agent, problems = make_agent(seed=0), mixed(seed=2)
+    for state, mask, _ in states(agent, problems):
+        gone = ~state.holds()
+        operand = (state.stage == n.Stage.LEFT) | (state.stage == n.Stage.RIGHT)
+        assert not (mask[:, n.RESULT:] & gone)[operand].any()
+        right = state.stage == n.Stage.RIGHT
+        assert not mask[right].gather(1, state.left[right, None]).any()
+
+
+# ---------------------------------------------------------------- encoder and core
+
+
+@given(st.lists(st.lists(st.integers(0, len(e.KINDS) - 1), min_size=7, max_size=7), min_size=1, max_size=40))
+def test_unique_rows_are_those_of_torch(rows):
+    kinds = torch.tensor(rows + rows[:3])
+    found, which = n.unique_rows(kinds)
+    assert torch.equal(found[which], kinds)
+    assert len(found) == len(torch.unique(kinds, dim=0))
+
+
+def test_unique_rows_tell_similar_rows_apart():
+    kinds = torch.cartesian_prod(*[torch.arange(len(e.KINDS))] * 5)
+    assert len(n.unique_rows(kinds)[0]) == len(kinds)
+    kinds = F.pad(kinds, (0, e.MAX_TOKENS - 5))
+    assert len(n.unique_rows(kinds.flip(1))[0]) == len(kinds)
+
+
+def test_padding_reaches_no_token():
+    encoder = agents()[1].encoder
+    kinds = e.Problems.from_text("(4*2+7)-5").kinds
+    padded = encoder(F.pad(kinds, (0, 30)))
+    torch.testing.assert_close(padded[:, :9], encoder(kinds))
+    assert (padded[:, 9:] == 0).all()
+
+
+@given(st.lists(st.integers(1, 6), min_size=1, max_size=6), st.integers(0, 1000))
+def test_the_scan_equals_a_loop_and_finite_differences(sizes, seed):
+    sizes = sorted(sizes, reverse=True)
+    M = sum(sizes)
+    a, b, h = (torch.randn(rows, 2, dtype=torch.double, generator=rng(seed + i)).requires_grad_()
+               for i, rows in enumerate((M, M, sizes[0])))
+    slow, last = [], h
+    for a_t, b_t in zip(a.split(sizes), b.split(sizes), strict=True):
+        last = a_t * last[:len(b_t)] + b_t
+        slow.append(last)
+    torch.testing.assert_close(n.Scan.apply(a, b, h, sizes), torch.cat(slow))
+    assert torch.autograd.gradcheck(lambda *x: n.Scan.apply(*x, sizes), (a, b, h))
+
+
+def test_the_first_gate_gets_its_gradient():
+    """dL/da_0 is h_0 times the gradient: the gate decides how much of the draft survives the first decision."""
+    a, b, h = (torch.ones(1, 1, requires_grad=True) for _ in range(3))
+    n.Scan.apply(a, b, 3 * h, [1]).sum().backward()
+    assert a.grad.item() == 3
+
+
+def test_a_problem_reads_the_same_alone_and_among_longer_ones():
+    agent = agents()[1]
+    texts = ["4+9", "(3+4)*(9-2)", "|4*9-7*8|", "3*x+4=19", "5"]
+    longer = e.Problems.from_text([*texts, "((1+2)*(3+4)-(5+6)*(7+8))*((9-1)*(2-3)+(4-5)*(6-7))"])
+    state = agent.start(longer)
+    logits, value = agent.decide(state)
+    for i, text in enumerate(texts):
+        alone = e.Problems.from_text(text)
+        own, own_value = agent.decide(agent.start(alone))
+        A = n.FIRST_SLOT + agent.memory.slots + int(alone.n_numbers)
+        torch.testing.assert_close(logits[i, :A], own[0], atol=1e-5, rtol=0)
+        torch.testing.assert_close(value[i], own_value[0], atol=1e-5, rtol=0)
+
+
+def test_values_do_not_reach_the_policy():
+    agent = agents()[1]
+    logits, _ = agent.decide(agent.start(e.Problems.from_text(["4*2+7", "999*12345+1"])))
+    assert torch.equal(logits[0], logits[1])
+
+
+# ---------------------------------------------------------------- replay
+
+
+def replayed(agent, rollout, episodes):
+    time, row, kinds, steps = pack(rollout, episodes)
+    logits, value = agent.replay(kinds, steps)
+    p = policy(logits, rollout.legal[time, row], rollout.floor[row])
+    return time, row, p.gather(1, rollout.choice[time, row][:, None])[:, 0].log(), value
+
+
+@each_agent
+@pytest.mark.parametrize("flaky", [0.0, 0.2])
+def test_replay_equals_play_on_the_full_ladder(agent, flaky):
+    rollout = play(agent, mixed(), rng(), floor=0.1, flaky=flaky)
+    with torch.no_grad():
+        time, row, log_prob, value = replayed(agent, rollout, torch.randperm(240, generator=rng()))
+    assert len(time) == rollout.decisions
+    assert (log_prob - rollout.log_prob[time, row]).abs().max() < 1e-5
+    assert (value - rollout.value[time, row]).abs().max() < 1e-5
+
+
+@each_agent
+def test_replay_has_the_gradients_of_play(agent):
+    problems, draw = mixed(48), rng()
+    env, state, before, choices = e.Environment.start(problems), agent.start(problems), [], []
+    loss = 0
+    while not env.done.all():
+        mask, live = n.legal(state), ~env.done
+        logits, value = agent.decide(state)
+        log_p = logits.masked_fill(~mask, -torch.inf).log_softmax(1)
+        choice = torch.multinomial(mask.float(), 1, generator=draw)[:, 0]
+        loss = loss + log_p.gather(1, choice[:, None])[live].sum() + value[live].sum()
+        before.append([live, state.stage, state.previous, state.seen, state.available[:, 1 + state.slots:].clone()])
+        choices.append((choice, mask))
+        agent.observe(state, env.step(*agent.act(state, choice)))
+    names = [name for name, _ in agent.named_parameters()]
+    slow = torch.autograd.grad(loss, list(agent.parameters()), allow_unused=True)
+    fast = torch.autograd.grad(_replay_loss(agent, problems, before, choices), list(agent.parameters()),
+                               allow_unused=True)
+    for name, a, b in zip(names, slow, fast, strict=True):
+        a, b = (torch.zeros(1) if grad is None else grad for grad in (a, b))
+        assert (a - b).abs().max() < 1e-4 * max(1, float(a.abs().max())), name
+
+
+def _replay_loss(agent, problems, before, choices):
+    """The same sum as step by step, from one replay; last writes are worked out here a second way."""
+    live, stage, previous, seen, unused = (torch.stack(part) for part in zip(*before, strict=True))
+    choice, mask = (torch.stack(part) for part in zip(*choices, strict=True))
+    T, B, K = len(live), live.shape[1], agent.memory.slots
+    order = live.sum(0).argsort(descending=True, stable=True).tolist()
+    pack_of = {}
+    for t in range(T):
+        for b in order:
+            if live[t, b]:
+                pack_of[t, b] = len(pack_of)
+    written = torch.full((len(pack_of), K), -1)
+    for (t, b), i in pack_of.items():
+        for k in range(K):
+            at = [u for u in range(t) if stage[u, b] == n.Stage.STORE and choice[u, b] == n.FIRST_SLOT + k]
+            written[i, k] = pack_of[at[-1], b] if at else -1
+    time, row = (torch.tensor(part) for part in zip(*pack_of, strict=True))
+    rank = torch.empty(B, dtype=torch.long)
+    rank[order] = torch.arange(B)
+    steps = n.Steps(rank[row], live.sum(1).tolist(), *(part[time, row] for part in (stage, previous, seen, unused)),
+                    written)
+    logits, value = agent.replay(problems.kinds[order], steps)
+    log_p = logits.masked_fill(~mask[time, row], -torch.inf).log_softmax(1)
+    return log_p.gather(1, choice[time, row][:, None]).sum() + value.sum()
+
+
+@each_agent
+def test_garbage_behind_an_episodes_end_changes_nothing(agent):
+    rollout, episodes = play(agent, mixed(), rng(), floor=0.1), torch.arange(240)
+    with torch.no_grad():
+        clean = replayed(agent, rollout, episodes)
+        over = ~rollout.live
+        for name, garbage in (("stage", 5), ("previous", 9), ("seen", 4), ("choice", 3), ("unused", True),
+                              ("written", 1), ("log_prob", torch.nan), ("value", torch.nan), ("reward", torch.nan)):
+            getattr(rollout, name)[over] = garbage
+        dirty = replayed(agent, rollout, episodes)
+    assert all(torch.equal(a, b) for a, b in zip(clean, dirty, strict=True))
+
+
+def test_a_replay_of_some_episodes_equals_that_of_all():
+    agent = agents()[1]
+    rollout = play(agent, mixed(), rng(), floor=0.1)
+    with torch.no_grad():
+        time, row, log_prob, value = replayed(agent, rollout, torch.arange(3, 240, 7))
+    assert torch.allclose(log_prob, rollout.log_prob[time, row], atol=1e-5)
+    assert torch.allclose(value, rollout.value[time, row], atol=1e-5)
+
+
+def test_keys_and_table_agree():
+    D, K, N, M = 8, 2, 3, 6
+    draw = rng()
+    fixed, query = torch.randn(n.FIRST_SLOT + K, D, generator=draw), torch.randn(M, D, generator=draw)
+    written, numbers = torch.randn(4, D, generator=draw), torch.randn(2 * N, D, generator=draw)
+    slot_rows = torch.randint(-1, 4, (M, K), generator=draw)
+    number_rows = torch.randint(2, (M, 1), generator=draw) * N + torch.arange(N)
+    table = n.Table(fixed, written, numbers, slot_rows, number_rows)
+    keys = n.Keys(fixed, written[slot_rows] * (slot_rows >= 0)[..., None], numbers[number_rows])
+    weights = torch.rand(M, N, generator=draw)
+    torch.testing.assert_close(table.candidates_at(query), keys.candidates_at(query))
+    torch.testing.assert_close(table.mix(weights), keys.mix(weights))
+
+
+# ---------------------------------------------------------------- the agent as a whole
+
+
+def test_about_a_hundred_thousand_parameters():
+    count = sum(part.numel() for part in make_agent().parameters())
+    assert 80_000 < count < 120_000
+
+
+def test_an_agent_without_memory_plays_the_full_ladder():
+    agent = n.Agent()
+    rollout = play(agent, mixed(), rng(), floor=0.1)
+    assert rollout.written.shape[2] == 0 and not (rollout.stage == n.Stage.STORE).any()
+    assert not rollout.legal[..., n.STORE].any() and rollout.live[0].all()
+    assert not any(name.startswith("memory") for name in agent.state_dict())
+
+
+def test_the_first_policy_is_nearly_uniform():
+    rollout = play(make_agent(seed=0), mixed(), rng())
+    even = 1 / rollout.legal.sum(-1)
+    assert (rollout.log_prob.exp() - even)[rollout.live].abs().max() < 0.05
+
+
+# ---------------------------------------------------------------- watch
+
+
+@pytest.mark.parametrize("text", ["5", "-3", "x=5", "3x=12", "0+0", "4/3", "|2-9|", "(4*2+7)-(6*3)", "3*x+4=x"])
+def test_watch_tells_of_a_whole_episode(text):
+    told = list(n.watch(make_agent(seed=1), text))
+    assert 1 <= len(told) <= e.DECISIONS_PER_NUMBER * len(e.parse(text).numbers)
+    assert [d["done"] for d in told] == [False] * (len(told) - 1) + [True]
+    for d in told:
+        assert len(d["candidates"]) == len(d["probabilities"]) and len(d["memory"]) == 3
+        assert abs(float(d["probabilities"].sum()) - 1) < 1e-5
+        assert d["probabilities"][d["choice"]] == d["probabilities"].max()
+        if d["call"] and d["call"]["result"] is not None:
+            x, y = d["call"]["x"], d["call"]["y"]
+            exact = dict(ADD=lambda: x + y, SUB=lambda: x - y, MUL=lambda: x * y, DIV=lambda: x / y, NEG=lambda: -x)
+            assert d["call"]["result"] == exact[d["call"]["tool"]]()
+            assert (y is None) == (d["call"]["tool"] == "NEG")
+    assert isinstance(told[-1]["answer"], Fraction | None)
+
+
+def test_watch_names_candidates_as_the_problem_writes_them():
+    names = next(iter(n.watch(make_agent(), "12*(-3)+12")))["candidates"]
+    assert names[:n.N_TOOLS] == [tool.name for tool in e.TOOLS]
+    assert names[n.N_TOOLS:] == ["STORE", "ANSWER", "result", "slot 0", "slot 1", "slot 2", "12", "-3", "12"]
+
+
+def test_watch_refuses_what_cannot_be_read():
+    with pytest.raises(e.MNAError, match="4\\+"):
+        list(n.watch(make_agent(), "4+"))
+
+
+def test_watch_shows_a_flaky_tool():
+    told = list(n.watch(make_agent(seed=1), "4+9", flaky=1.0))
+    calls = Counter(d["call"]["result"] for d in told if d["call"])
+    assert calls and set(calls) == {None}

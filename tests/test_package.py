@@ -1,0 +1,82 @@
+"""The package is what the chapters export, and the repository is in style and pinned."""
+
+import ast
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+BIN = Path(sys.executable).parent
+BY_HAND = {"__init__.py", "__main__.py"}
+MODULES = sorted(path for path in (ROOT / "mna").glob("*.py") if not path.name.startswith("_"))
+
+
+@pytest.fixture
+def copy(tmp_path):
+    """A copy of the chapters and of what is written by hand, without the exported modules."""
+    shutil.copy(ROOT / "pyproject.toml", tmp_path)
+    shutil.copytree(ROOT / "notebooks", tmp_path / "notebooks")
+    (tmp_path / "mna").mkdir()
+    for name in BY_HAND:
+        shutil.copy(ROOT / "mna" / name, tmp_path / "mna")
+    return tmp_path
+
+
+def texts(folder, pattern):
+    return {path.name: path.read_text() for path in folder.glob(pattern) if path.name != "_modidx.py"}
+
+
+def test_the_package_is_what_the_chapters_export(copy):
+    subprocess.run([BIN / "nbdev-export"], cwd=copy, check=True)
+    exported, package = texts(copy / "mna", "*.py"), texts(ROOT / "mna", "*.py")
+    differ = sorted(name for name in exported | package if exported.get(name) != package.get(name))
+    assert not differ, f"{differ} differ: nbdev-export carries a chapter's edit over, nbdev-update a module's"
+
+
+def test_the_chapters_are_clean(copy):
+    subprocess.run([BIN / "nbdev-clean"], cwd=copy, check=True)
+    assert texts(copy / "notebooks", "*.ipynb") == texts(ROOT / "notebooks", "*.ipynb"), "run nbdev-clean"
+
+
+def chapter_of(module):
+    """The chapter that exports a module, as its file's name: chapters sort in reading order."""
+    return re.search(r"File to edit: \.\./notebooks/(\w+)\.ipynb", module.read_text())[1]
+
+
+def imports(module):
+    """What a module imports, by the names that modules of the package have."""
+    for node in ast.walk(ast.parse(module.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.level:
+            yield from [node.module] if node.module else [alias.name for alias in node.names]
+        elif isinstance(node, ast.Import):
+            yield from (alias.name.removeprefix("mna.") for alias in node.names)
+
+
+@pytest.mark.parametrize("module", MODULES, ids=lambda path: path.stem)
+def test_a_module_imports_only_from_earlier_chapters(module):
+    chapters = {path.stem: chapter_of(path) for path in MODULES}
+    late = [name for name in imports(module) if chapters.get(name, "") > chapters[module.stem]]
+    assert not late, f"{module.stem} imports {late}, which a later chapter exports"
+
+
+def test_every_requirement_is_pinned():
+    lines = [line.partition("#")[0].strip() for line in (ROOT / "requirements.txt").read_text().splitlines()]
+    loose = [line for line in lines if line and not re.fullmatch(r"[\w.-]+==[\w.]+", line)]
+    assert not loose
+
+
+def test_what_the_package_needs_is_among_the_requirements():
+    from importlib.metadata import requires
+
+    names = {re.match(r"[\w-]+", line)[0] for line in requires("mna")}
+    pinned = {line.partition("==")[0] for line in (ROOT / "requirements.txt").read_text().splitlines()}
+    assert names and names <= pinned
+
+
+def test_the_code_is_in_style():
+    done = subprocess.run([BIN / "ruff", "check", "--no-cache"], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout

@@ -1,0 +1,150 @@
+"""The record in the book's prose, and what the Makefile says."""
+
+import copy
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+from urllib.request import urlopen
+
+import pytest
+import record
+
+ROOT = Path(__file__).parent.parent
+
+LEVEL = {
+    "accuracy": 0.9995, "low": 0.998, "high": 1.0, "problems": 2000, "random": 0.0065, "forgetting": 0.0,
+    "first_mastered": 21_500,
+}  # fmt: skip
+RUN = {
+    "profile": "seed", "seed": 3, "decisions": 200_000, "seconds": 41.4, "decisions_per_second": 4830.9,
+    "device": "cpu", "commit": "abc1234", "mna": "0.1.0", "python": "3.11.7", "torch": "2.13.0",
+    "numpy": "2.4.6", "machine": "2 cores", "date": "2026-01-02",
+    "levels": {"add": LEVEL | {"first_mastered": None}, "seed_hard": LEVEL},
+}  # fmt: skip
+
+
+def written(tmp_path, run):
+    path = tmp_path / "record.json"
+    path.write_text(json.dumps(run))
+    return path
+
+
+def substitutions(folder):
+    """What pages under `folder` can name."""
+    config = SimpleNamespace(html_theme_options={"repository_url": "https://example.org/mna"})
+    record.set_substitutions(SimpleNamespace(confdir=folder), config)
+    return config.myst_substitutions
+
+
+@pytest.mark.parametrize(
+    "fraction, text", [(0, "0 %"), (0.0065, "0.65 %"), (0.9, "90 %"), (0.9995, "99.95 %"), (1, "100 %")]
+)
+def test_percent(fraction, text):
+    assert record.percent(fraction) == text
+
+
+def test_pages_get_the_numbers_of_the_run_beside_them(tmp_path):
+    written(tmp_path, RUN)
+    words = substitutions(tmp_path)
+    assert words["decisions"] == "200,000" and words["seconds"] == "41"
+    assert words["decisions_per_second"] == "4,831"
+    assert words["level"]["seed_hard"]["accuracy"] == "99.95 %"
+    assert "| add | 99.95 % | 99.8 % to 100 % | 0.65 % | 0 % | – |" in words["levels_table"].splitlines()
+    assert words["levels_table"].count("\n") == 3
+    assert "200,000 decisions" in words["headline"] and "99.95 % of 2,000" in words["headline"]
+    assert "pip install git+https://example.org/mna" in words["install"]
+
+
+def test_without_a_run_they_get_those_of_the_shipped_agent(tmp_path):
+    shipped = json.loads((ROOT / "mna/checkpoints/seed/record.json").read_text())
+    assert substitutions(tmp_path)["commit"] == shipped["commit"]
+
+
+@pytest.mark.parametrize("field", record.FIELDS)
+def test_a_missing_field_is_named(tmp_path, field):
+    run = {name: value for name, value in RUN.items() if name != field}
+    with pytest.raises(ValueError, match=rf"lacks {field}[;,]"):
+        record.load(written(tmp_path, run))
+
+
+@pytest.mark.parametrize("field", record.LEVEL_FIELDS)
+def test_a_missing_field_of_a_level_is_named(tmp_path, field):
+    run = copy.deepcopy(RUN)
+    del run["levels"]["add"][field]
+    with pytest.raises(ValueError, match=rf"lacks levels\.add\.{field};"):
+        record.load(written(tmp_path, run))
+
+
+def test_a_record_without_the_hardest_level_is_refused(tmp_path):
+    with pytest.raises(ValueError, match=r"lacks levels\.seed_hard;"):
+        record.load(written(tmp_path, RUN | {"levels": {"add": LEVEL}}))
+
+
+def test_the_report_lines_its_columns_up():
+    head, *rows, _, last = record.report(record.in_words(RUN)).splitlines()
+    assert [row.split()[0] for row in rows] == ["add", "seed_hard"]
+    assert {row.index("99.95 %") for row in rows} == {head.index("accuracy")}
+    assert last == "Profile seed, seed 3: 200,000 decisions in 41 s (4,831 a second)."
+
+
+def test_the_readme_quotes_the_shipped_agent():
+    headline = record.headline(record.in_words(record.load(record.shipped())))
+    assert headline in " ".join((ROOT / "README.md").read_text().split()), f"README.md should say: {headline}"
+
+
+def test_the_readme_points_at_files_that_exist():
+    targets = re.findall(r"\]\(([^):]+)\)", (ROOT / "README.md").read_text())
+    missing = [target for target in targets if not (ROOT / target).exists()]
+    assert "book/figures/cover.svg" in targets and not missing
+
+
+def make(*arguments, cwd=ROOT):
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("MAKE")}
+    return subprocess.run(["make", *arguments], cwd=cwd, env=environment, capture_output=True, text=True)
+
+
+def test_help_lists_the_targets():
+    printed = make("help").stdout
+    for target in ["book", "test", "serve", "notebooks", "lint", "clean"]:
+        assert f"make {target} " in printed
+
+
+def test_an_old_python_is_refused_before_anything_is_made(tmp_path):
+    for name in ["Makefile", "requirements.txt", "pyproject.toml"]:
+        shutil.copy(ROOT / name, tmp_path)
+    old = tmp_path / "python3.10"
+    pretend = "import sys; sys.version_info = (3, 10, 4); exec(sys.argv[2])"
+    old.write_text(f'#!/bin/sh\nexec {sys.executable} -c "{pretend}" "$@"\n')
+    old.chmod(0o755)
+    done = make(".venv/.stamp", f"PYTHON={old}", cwd=tmp_path)
+    assert done.returncode != 0 and not (tmp_path / ".venv").exists()
+    assert "is Python 3.10 and the book needs 3.11 or newer" in done.stderr
+
+
+def test_serve_without_a_book_says_how_to_build_one(tmp_path):
+    done = make("serve", f"BUILD={tmp_path}")
+    assert done.returncode != 0 and "make book" in done.stderr
+
+
+def test_serve_answers_on_the_loopback_address_until_it_is_interrupted(tmp_path):
+    (tmp_path / "index.html").write_text("the book")
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    command = [sys.executable, ROOT / "scripts/serve.py", tmp_path]
+    environment = os.environ | {"PORT": str(port)}
+    server = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True)
+    try:
+        assert f"http://127.0.0.1:{port}/" in server.stdout.readline()
+        with urlopen(f"http://127.0.0.1:{port}/") as answer:
+            assert answer.read() == b"the book"
+        server.send_signal(signal.SIGINT)
+        assert server.wait(timeout=10) == 0
+    finally:
+        server.kill()

@@ -1,0 +1,63 @@
+"""A chapter alone in an empty folder installs the package by its set-up cell, as it does in Colab."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import sysconfig
+import venv
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+CHAPTERS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory):
+    """The package as a wheel, built from a copy so that nothing is left in the repository."""
+    source, built = tmp_path_factory.mktemp("source"), tmp_path_factory.mktemp("wheel")
+    for name in ["pyproject.toml", "README.md", "LICENSE"]:
+        shutil.copy(ROOT / name, source)
+    shutil.copytree(ROOT / "mna", source / "mna", ignore=shutil.ignore_patterns("__pycache__"))
+    pip = [sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "--no-build-isolation"]
+    subprocess.run([*pip, "-w", built, source], check=True)
+    (wheel,) = built.glob("*.whl")
+    return wheel
+
+
+@pytest.fixture
+def bare(tmp_path):
+    """An environment's folder with all that Colab has, and no `mna`."""
+    venv.create(tmp_path / "bare")
+    packages = Path(sysconfig.get_path("purelib", vars={"base": str(tmp_path / "bare")}))
+    for entry in Path(sysconfig.get_path("purelib")).iterdir():
+        if not entry.name.startswith(("mna", "__editable__")) and entry.suffix != ".pth":
+            (packages / entry.name).symlink_to(entry)
+    return tmp_path / "bare"
+
+
+@pytest.mark.parametrize("chapter", CHAPTERS, ids=lambda path: path.stem)
+def test_the_set_up_cell_installs_the_package(chapter, wheel, bare, tmp_path):
+    folder = tmp_path / "empty"
+    folder.mkdir()
+    shutil.copy(chapter, folder)
+    cells = json.loads((folder / chapter.name).read_text())["cells"]
+    (setup,) = (cell for cell in cells if "setup" in cell["metadata"].get("tags", []))
+    script = folder / "setup.ipy"
+    script.write_text("".join(setup["source"]) + "\nprint(mna.__file__)\n")
+
+    environment = os.environ | {"MNA_INSTALL": str(wheel), "IPYTHONDIR": str(tmp_path)}
+    environment |= {"PIP_NO_INDEX": "1", "PIP_NO_DEPS": "1"}
+    python = [bare / "bin/python", "-m", "IPython", script]
+    done = subprocess.run(python, cwd=folder, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert Path(done.stdout.splitlines()[-1]).is_relative_to(bare)
+
+
+def test_without_the_set_up_cell_the_package_is_missing(bare, tmp_path):
+    python = [bare / "bin/python", "-c", "import torch, gymnasium, IPython, mna"]
+    done = subprocess.run(python, cwd=tmp_path, capture_output=True, text=True)
+    assert "No module named 'mna'" in done.stderr

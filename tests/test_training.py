@@ -1,0 +1,436 @@
+"""A run: the same twice, the same after an interruption, written whole; and the agent that ships with the package."""
+
+import fcntl
+import importlib.util
+import json
+import re
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import pytest
+import record as book
+import torch
+
+from mna import training
+from mna.curriculum import accuracy
+from mna.environments import FULL_LADDER, SEED_LADDER, MNAError
+from mna.memory import make_agent
+from mna.network import NetworkConfig
+from mna.training import Run, TrainingConfig, from_profile, load_agent, load_run, read_metrics, save_agent, save_run, train
+
+ROOT = Path(__file__).parent.parent
+SHIPPED = ROOT / "mna/checkpoints/seed"
+TINY = TrainingConfig("tiny", ladder=("add", "two_products"), decisions=1_200, problems=24, judge_every=400,
+                      judge_problems=10, test_problems=40)  # fmt: skip
+WALL_CLOCK = {"seconds", "decisions_per_second", "date", "commit"}
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def trained(out, config=TINY, **options):
+    return train(config, out, quiet=True, **options)
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """The folder of a run that nothing disturbed, and the record that `train` returned. Tests only read it."""
+    out = tmp_path_factory.mktemp("finished") / "run"
+    return out, trained(out)
+
+
+def weights(out):
+    return load_agent(out).state_dict()
+
+
+def equal(one, other):
+    return list(one) == list(other) and all(torch.equal(one[name], other[name]) for name in one)
+
+
+def timeless(values):
+    return {name: value for name, value in values.items() if name not in WALL_CLOCK}
+
+
+def refused(call, *words):
+    """The one line that refuses `call`; it has these words."""
+    with pytest.raises(MNAError) as caught:
+        call()
+    message = str(caught.value)
+    assert "\n" not in message and message
+    for word in words:
+        assert word in message, message
+    return message
+
+
+# ---------------------------------------------------------------- configuration
+
+
+def test_an_unknown_profile_is_refused():
+    refused(lambda: from_profile("huge"), "'huge'", "smoke, seed, full")
+
+
+@pytest.mark.parametrize("name", ["decisions", "problems", "judge_every", "judge_problems", "test_problems"])
+def test_numbers_below_one_are_refused(name):
+    refused(lambda: from_profile("smoke", **{name: 0}), f"{name} is 0", "at least 1")
+
+
+def test_an_unknown_level_is_refused():
+    refused(lambda: TrainingConfig(ladder=("add", "tree99")), "'tree99'")
+
+
+def test_the_profiles_are_what_they_say():
+    smoke, seed, full = (from_profile(name) for name in ("smoke", "seed", "full"))
+    assert [c.profile for c in (smoke, seed, full)] == ["smoke", "seed", "full"]
+    assert seed.decisions == 200_000 and seed.ladder == smoke.ladder == SEED_LADDER
+    assert seed.test_problems == 2_000 and full.ladder == FULL_LADDER
+    assert from_profile("seed", seed=5) == replace(seed, seed=5)
+
+
+def test_a_configuration_survives_json():
+    config = from_profile("full", seed=3)
+    assert training.config_from_dict(json.loads(json.dumps(asdict(config)))) == config
+
+
+# ---------------------------------------------------------------- the same twice
+
+
+def test_the_same_seed_gives_the_same_run(finished, tmp_path):
+    out, result = finished
+    again = trained(tmp_path / "again")
+    assert equal(weights(out), weights(tmp_path / "again"))
+    assert timeless(result) == timeless(again)
+
+
+def test_another_seed_gives_another_run(finished, tmp_path):
+    trained(tmp_path / "other", replace(TINY, seed=1))
+    assert not equal(weights(finished[0]), weights(tmp_path / "other"))
+
+
+def test_judging_more_often_changes_no_weight():
+    often, never = Run(TINY), Run(TINY)
+    for _ in range(2):
+        often.judge()
+        often.iterate()
+        never.iterate()
+    assert equal(often.agent.state_dict(), never.agent.state_dict())
+    assert torch.equal(often.rng.get_state(), never.rng.get_state())
+
+
+def test_the_callers_random_numbers_and_threads_stay_untouched(tmp_path):
+    torch.set_num_threads(2)
+    torch.manual_seed(5)
+    before = torch.get_rng_state()
+    trained(tmp_path, replace(TINY, decisions=100))
+    assert torch.equal(torch.get_rng_state(), before) and torch.get_num_threads() == 2
+
+
+# ---------------------------------------------------------------- interrupted and resumed
+
+
+def interrupt(monkeypatch, after):
+    """Ctrl-C in iteration `after`, when it has drawn its problems and moved the weights already."""
+    whole, calls = Run.iterate, []
+
+    def iterate(run):
+        calls.append(run)
+        metrics = whole(run)
+        if len(calls) == after:
+            raise KeyboardInterrupt
+        return metrics
+
+    monkeypatch.setattr(Run, "iterate", iterate)
+
+
+def saved_iteration(finished):
+    """Iterations of the undisturbed run until its first checkpoint."""
+    run, first = Run(TINY), read_metrics(finished[0])[0]["decisions"]
+    n = 0
+    while run.decisions < first:
+        run.iterate()
+        n += 1
+    return n
+
+
+def assert_same_run(one, other):
+    assert equal(weights(one), weights(other))
+    a, b = (load_run(out / "run.safetensors") for out in (one, other))
+    assert a.curriculum.state_dict() == b.curriculum.state_dict() and a.decisions == b.decisions
+    assert torch.equal(a.rng.get_state(), b.rng.get_state())
+    lines = [[timeless(line) for line in read_metrics(out)] for out in (one, other)]
+    assert lines[0] == lines[1]
+    decisions = [line["decisions"] for line in lines[0]]
+    assert decisions == sorted(set(decisions))
+
+
+def test_interrupted_and_resumed_equals_uninterrupted(finished, tmp_path, monkeypatch):
+    after = saved_iteration(finished) + 1
+    with monkeypatch.context() as patch:
+        interrupt(patch, after)
+        with pytest.raises(KeyboardInterrupt):
+            trained(tmp_path)
+    assert not (tmp_path / "record.json").exists() and not (tmp_path / "agent.json").exists()
+    result = trained(tmp_path, resume=True)
+    assert_same_run(finished[0], tmp_path)
+    assert timeless(result) == timeless(finished[1])
+
+
+def test_a_line_logged_but_not_saved_comes_once(finished, tmp_path, monkeypatch):
+    whole, calls = training.save_run, []
+
+    def save(run, path):
+        calls.append(run)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        whole(run, path)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(training, "save_run", save)
+        with pytest.raises(KeyboardInterrupt):
+            trained(tmp_path)
+    assert len(read_metrics(tmp_path)) == 2
+    with (tmp_path / "metrics.jsonl").open("a") as file:
+        file.write('{"decisions": 999')  # and a line cut off by a crash
+    trained(tmp_path, resume=True)
+    assert_same_run(finished[0], tmp_path)
+
+
+def test_a_finished_run_is_resumed_to_the_same_end(finished, tmp_path):
+    trained(tmp_path)
+    trained(tmp_path, resume=True)
+    assert_same_run(finished[0], tmp_path)
+
+
+def test_a_resumed_run_may_have_a_larger_budget(tmp_path):
+    trained(tmp_path, replace(TINY, decisions=300))
+    result = trained(tmp_path, replace(TINY, decisions=700), resume=True)
+    assert result["decisions"] >= 700 and result["budget"] == 700
+
+
+def test_a_saved_run_is_the_run(tmp_path):
+    run = Run(TINY)
+    run.iterate()
+    run.judge()
+    save_run(run, tmp_path / "run.safetensors")
+    loaded = load_run(tmp_path / "run.safetensors")
+    assert loaded.config == run.config and loaded.decisions == run.decisions
+    for one in (run, loaded):
+        one.iterate()
+    assert equal(run.agent.state_dict(), loaded.agent.state_dict())
+    assert run.curriculum.state_dict() == loaded.curriculum.state_dict()
+
+
+# ---------------------------------------------------------------- folders
+
+
+def test_nothing_to_resume(tmp_path):
+    refused(lambda: trained(tmp_path / "new", resume=True), "no run to resume", "--resume")
+
+
+@pytest.mark.parametrize("other", [replace(TINY, seed=9), from_profile("smoke")], ids=["seed", "profile"])
+def test_another_run_is_not_resumed(finished, other):
+    refused(lambda: trained(finished[0], other, resume=True), "'tiny' run with seed 0", "same profile and seed")
+
+
+def test_a_folder_with_a_run_is_not_overwritten(finished):
+    before = {path.name: path.read_bytes() for path in finished[0].iterdir() if path.is_file()}
+    refused(lambda: trained(finished[0]), "holds a run already", "--resume", "--out")
+    assert before == {path.name: path.read_bytes() for path in finished[0].iterdir() if path.is_file()}
+
+
+def test_a_folder_in_use_is_refused(tmp_path):
+    with (tmp_path / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        refused(lambda: trained(tmp_path), "in use", "--out")
+    assert [path.name for path in tmp_path.iterdir()] == ["lock"]
+
+
+def test_a_file_is_no_output_folder(tmp_path):
+    (tmp_path / "file").write_text("mine")
+    refused(lambda: trained(tmp_path / "file"), "can't be written to", "--out")
+    assert (tmp_path / "file").read_text() == "mine"
+
+
+@pytest.mark.parametrize("damage", [
+    lambda data: b"", lambda data: data[:100], lambda data: data[:-100], lambda data: b"\xff" * 1000,
+    lambda data: data.replace(b'"format', b'"farmot', 1).replace(b'\\"format', b'\\"farmot', 1),
+    lambda data: data.replace(b"__metadata__", b"__metapony__", 1),
+], ids=["empty", "head", "truncated", "garbage", "no format", "no metadata"])  # fmt: skip
+def test_a_damaged_run_is_refused(finished, tmp_path, damage):
+    path = tmp_path / "run.safetensors"
+    path.write_bytes(damage((finished[0] / "run.safetensors").read_bytes()))
+    refused(lambda: trained(tmp_path, resume=True), str(path), "another folder")
+
+
+# ---------------------------------------------------------------- whole or not there
+
+
+def test_a_crash_while_writing_leaves_the_old_file(tmp_path):
+    path = tmp_path / "file"
+    training.write_whole(path, lambda part: part.write_text("old"))
+
+    def crash(part):
+        part.write_text("ne")
+        raise OSError("no space left on device")
+
+    with pytest.raises(OSError, match="no space"):
+        training.write_whole(path, crash)
+    assert path.read_text() == "old" and list(tmp_path.iterdir()) == [path]
+
+
+def test_a_crash_in_a_checkpoint_leaves_the_last_one(finished, tmp_path, monkeypatch):
+    whole, calls = training.safetensors.torch.save_file, []
+
+    def save_file(tensors, path, *more):
+        calls.append(path)
+        if len(calls) == 2:
+            Path(path).write_bytes(b"half")
+            raise OSError("no space left on device")
+        whole(tensors, path, *more)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(training.safetensors.torch, "save_file", save_file)
+        with pytest.raises(OSError, match="no space"):
+            trained(tmp_path)
+    assert load_run(tmp_path / "run.safetensors").decisions == read_metrics(finished[0])[0]["decisions"]
+    trained(tmp_path, resume=True)
+    assert_same_run(finished[0], tmp_path)
+    assert not list(tmp_path.rglob("*.part"))
+
+
+def test_a_finished_folder_holds_these_files(finished):
+    expected = {"agent.safetensors", "agent.json", "run.safetensors", "metrics.jsonl", "record.json", "lock"}
+    if importlib.util.find_spec("tensorboard"):
+        expected.add("tensorboard")
+        assert list((finished[0] / "tensorboard").glob("events.out.tfevents.*"))
+    assert {path.name for path in finished[0].iterdir()} == expected
+
+
+# ---------------------------------------------------------------- agents
+
+
+def test_an_agent_comes_back_bit_for_bit(tmp_path):
+    agent = make_agent(NetworkConfig(width=32, slots=2), seed=3)
+    save_agent(agent, tmp_path / "new/folder")
+    loaded = load_agent(tmp_path / "new/folder")
+    assert loaded.config == agent.config and equal(loaded.state_dict(), agent.state_dict()) and not loaded.training
+
+
+def test_a_missing_checkpoint_is_named(tmp_path):
+    refused(lambda: load_agent(tmp_path / "none"), str(tmp_path / "none"), "there is no checkpoint", "--out")
+
+
+def rewrite(name, change):
+    def damage(folder):
+        (folder / name).write_bytes(change((folder / name).read_bytes()))
+    return damage  # fmt: skip
+
+
+@pytest.mark.parametrize("damage, words", [
+    (lambda folder: (folder / "agent.safetensors").unlink(), ["agent.safetensors", "missing or damaged"]),
+    (rewrite("agent.safetensors", lambda data: data[:-10]), ["agent.safetensors", "missing or damaged"]),
+    (rewrite("agent.safetensors", lambda data: data[:40]), ["agent.safetensors", "missing or damaged"]),
+    (rewrite("agent.safetensors", lambda data: b""), ["agent.safetensors", "missing or damaged"]),
+    (rewrite("agent.safetensors", lambda data: b"\x80\x04pickle" * 99), ["agent.safetensors", "damaged"]),
+    (rewrite("agent.json", lambda data: data[:20]), ["agent.json is damaged"]),
+    (rewrite("agent.json", lambda data: b"[1, 2]"), ["agent.json is damaged"]),
+    (rewrite("agent.json", lambda data: b"\xff\xfe\x00"), ["agent.json is damaged"]),
+    (rewrite("agent.json", lambda data: data.replace(b'"width": 64', b'"width": 32')), ["do not fit together"]),
+    (rewrite("agent.json", lambda data: data.replace(b'"slots": 3', b'"slots": 5')), ["do not fit together"]),
+    (rewrite("agent.json", lambda data: data.replace(b'"slots"', b'"slits"')), ["do not fit together"]),
+    (rewrite("agent.json", lambda data: data.replace(b'"network"', b'"nutwork"')), ["do not fit together"]),
+    (rewrite("agent.json", lambda data: data.replace(b'"format": 1', b'"format": 99')), ["format is 99", "reads 1"]),
+])  # fmt: skip
+def test_a_checkpoint_that_can_not_be_used_is_refused(tmp_path, damage, words):
+    save_agent(make_agent(seed=0), tmp_path)
+    damage(tmp_path)
+    refused(lambda: load_agent(tmp_path), str(tmp_path), *words)
+
+
+def test_no_pickle_is_loaded_and_no_text_evaluated():
+    for path in (ROOT / "mna").rglob("*.py"):
+        found = re.findall(r"torch\.load\(|\bimport pickle|pickle\.load|(?<![.\w])(?:eval|exec)\(", path.read_text())
+        assert not found, f"{path.name}: {found}"
+
+
+# ---------------------------------------------------------------- log and record
+
+
+def test_the_log_has_a_line_of_json_for_each_judgement(finished):
+    text = (finished[0] / "metrics.jsonl").read_text()
+    lines = [json.loads(line, parse_constant=pytest.fail) for line in text.splitlines()]
+    assert text.endswith("\n") and len(lines) >= 3
+    for line in lines:
+        assert all(0 <= line[f"accuracy/{level}"] <= 1 for level in TINY.ladder)
+        assert sum(line[f"practice/{level}"] for level in TINY.ladder) == pytest.approx(1)
+        assert sum(share for name, share in line.items() if name.startswith("stage_")) == pytest.approx(1)
+        assert {"entropy", "approx_kl", "clipfrac", "length", "policy_loss", "value_loss", "seconds"} <= set(line)
+    assert lines[-1]["decisions"] == finished[1]["decisions"]
+
+
+def test_the_history_is_that_of_the_log(finished):
+    run = load_run(finished[0] / "run.safetensors")
+    logged = [(line["decisions"], [line[f"accuracy/{level}"] for level in TINY.ladder])
+              for line in read_metrics(finished[0])]  # fmt: skip
+    assert run.curriculum.history == logged
+
+
+def test_the_record_says_what_the_book_quotes(finished):
+    out, result = finished
+    assert json.loads((out / "record.json").read_text(), parse_constant=pytest.fail) == result
+    assert set(book.FIELDS) <= set(result)
+    assert list(result["levels"]) == list(TINY.ladder)
+    assert TINY.decisions <= result["decisions"] and result["budget"] == TINY.decisions
+    for level in result["levels"].values():
+        assert set(book.LEVEL_FIELDS) <= set(level) and level["problems"] == TINY.test_problems
+        assert 0 <= level["low"] <= level["accuracy"] <= level["high"] <= 1 and 0 <= level["random"] <= 1
+        assert (level["forgetting"] is None) == (level["first_mastered"] is None)
+
+
+def test_the_commit_is_unknown_outside_of_a_repository(tmp_path, monkeypatch):
+    monkeypatch.setattr(training, "HERE", tmp_path)
+    assert training.commit() == "unknown"
+    monkeypatch.setenv("PATH", "")
+    assert training.commit() == "unknown"
+
+
+# ---------------------------------------------------------------- the agent that ships
+
+
+@pytest.fixture(scope="module")
+def shipped():
+    return load_agent()
+
+
+def greedy(agent, ladder, problems=500, seed=12, **options):
+    shares = accuracy(agent, ladder, problems, torch.Generator().manual_seed(seed), **options)
+    return dict(zip(ladder, shares.tolist(), strict=True))
+
+
+def test_the_shipped_agent_is_small_and_the_one_of_its_record(shipped):
+    assert sum(path.stat().st_size for path in SHIPPED.iterdir()) < 1_000_000
+    saved = json.loads((SHIPPED / "record.json").read_text())
+    assert saved["profile"] == "seed" and saved["decisions"] >= 200_000
+    assert saved["parameters"] == sum(weight.numel() for weight in shipped.parameters())
+    assert saved["levels"]["seed_hard"]["accuracy"] >= 0.99 and saved["levels"]["seed_hard"]["problems"] == 2000
+
+
+def test_the_shipped_agent_solves_its_ladder(shipped):
+    assert min(greedy(shipped, SEED_LADDER).values()) >= 0.99
+
+
+def test_a_wiped_memory_breaks_the_levels_that_need_it_and_no_other(shipped):
+    whole, wiped = greedy(shipped, SEED_LADDER), greedy(shipped, SEED_LADDER, wiped=True)
+    for level in ("two_products", "seed_hard"):
+        assert wiped[level] < 0.20, (level, wiped[level])
+    for level in ("add", "one_op", "mul_add", "chain"):
+        assert wiped[level] == whole[level], level
+
+
+def test_random_legal_play_does_not_solve_the_hardest_level():
+    agent = make_agent(seed=0)
+    assert greedy(agent, ("seed_hard",), 2_000, greedy=False, floor=1.0)["seed_hard"] <= 0.02
