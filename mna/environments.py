@@ -550,10 +550,9 @@ TREE_TOOLS = (ADD,) * 3 + (SUB,) * 3 + (MUL,) * 3 + (DIV,)  # a random tree's op
 HELD_OUT = 5  # one problem in five is never practised
 
 
-def _draw(s: Structures, level: Tensor, rng: torch.Generator | None, high: int | None):
-    """One try at a problem for each level: (problems, valid, whether it is held out)."""
+def _draw(s: Structures, level: Tensor, row: Tensor, rng: torch.Generator | None, high: int | None):
+    """One try at a problem of each structure (B,): (problems, valid, whether it is held out)."""
     device, (B,), M, N = level.device, level.shape, s.tool.shape[1], s.max_numbers
-    row = s.first[level] + (torch.rand(B, generator=rng, device=device) * s.count[level]).long()
     tool, kinds, tree = s.tool.index_select(0, row).T.contiguous(), s.kinds.index_select(0, row), s.tree[row].nonzero()[:, 0]
     if len(tree):
         drawn = torch.randint(len(TREE_TOOLS), (M, len(tree)), generator=rng, device=device)
@@ -599,7 +598,8 @@ def _work_out(s: Structures, row: Tensor, tool: Tensor, numbers: Tensor):
         operands.append((xn, xd, yn, yd))
         n[N + m], d[N + m], ok = _apply(called, xn, xd, yn, yd)
         code[N + m] = _mix(torch.where(_commutes(called), a + b, 3 * a + 5 * b) + called)
-        valid &= (tool[m] < 0) | (ok & ((d[N + m] == 1) | fraction))
+        by_one = (tool[m] == DIV) & (yn == 1) & (yd == 1)  # there MUL would do as well as DIV
+        valid &= (tool[m] < 0) | (ok & (fraction | ((d[N + m] == 1) & ~by_one)))
     last = (N - 1 + (tool >= 0).sum(0)) * B + at
     answer = torch.stack((n.take(last), d.take(last)), -1)
     xn, xd, yn, yd = (torch.stack(part, -1) for part in zip(*operands))
@@ -634,9 +634,10 @@ def generate(level: Tensor, ladder=FULL_LADDER, rng: torch.Generator | None = No
     _check_request(level, ladder, split, high)
     s = _structures(tuple(LEVELS[name] for name in ladder), str(level.device))
     problems, todo = None, torch.arange(len(level), device=level.device)
+    row = s.first[level] + (torch.rand(len(level), generator=rng, device=level.device) * s.count[level]).long()
     for _ in range(100):
         tries = max(1, 512 // len(todo))  # the last few are drawn many times at once
-        drawn, valid, held_out = _draw(s, level[todo].repeat(tries), rng, high)
+        drawn, valid, held_out = _draw(s, level[todo].repeat(tries), row[todo].repeat(tries), rng, high)
         good = (valid & (held_out == (split == "test"))).view(tries, -1)
         if tries > 1:  # keep the first good one of each
             drawn = drawn.select(good.byte().argmax(0) * len(todo) + torch.arange(len(todo), device=level.device))
@@ -705,7 +706,7 @@ class Calculator(Workspace):
         result = torch.stack(result)
         if bool(self.flaky.any()):
             ok &= torch.rand(len(ok), generator=rng, device=ok.device) >= self.flaky
-        works = calls & ok & (at_x > 0) & (unary | (at_y > 0))
+        works = calls & ~lost & ok & (at_x > 0) & (unary | (at_y > 0))  # a call that loses a result is not made
 
         self.live &= (places != at_y) | ~works
         self.cells = torch.where((places == at_x) & works, result[:, None], self.cells)
@@ -794,16 +795,15 @@ class ScalarWorkspace:
         """Call a tool: (is there a result, was another result lost)."""
         lost = self.unsaved and self.result not in operands
         wanted = Counter(operands)
-        if broken or any(self.live.count(value) < wanted[value] for value in wanted):
-            return False, lost
         result = self.calculate(tool, *operands)
-        if result is None:
+        refused = any(self.live.count(value) < wanted[value] for value in wanted)
+        if lost or broken or refused or result is None:  # a call that loses a result is not made
             return False, lost
         for value in operands:
             self.live.remove(value)
         self.live.append(result)
         self.result, self.unsaved = result, True
-        return True, lost
+        return True, False
 
     @staticmethod
     def calculate(tool: Tool, x: Fraction, y: Fraction = Fraction(1)) -> Fraction | None:

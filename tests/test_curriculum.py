@@ -282,7 +282,7 @@ def test_evaluate_repeats_for_a_seed(agent):
     ladder = ("add", "one_op")
     found = c.evaluate(agent, ladder, problems=40, seed=3)
     assert found == c.evaluate(agent, ladder, problems=40, seed=3)
-    assert found != c.evaluate(agent, ladder, problems=40, seed=4)
+    assert any(found != c.evaluate(agent, ladder, problems=40, seed=seed) for seed in (4, 5, 6))
     assert tuple(found) == ladder
     for level in found.values():
         assert set(level) == {"accuracy", "low", "high", "problems", "random"} and level["problems"] == 40

@@ -1,4 +1,4 @@
-"""PPO where it fails silently: masks, ends of episodes, padding, resets, whole episodes; and a run that learns."""
+"""PPO where it fails silently: masks, ends, padding, resets, whole episodes; and a run that learns."""
 
 import copy
 import math
@@ -251,7 +251,7 @@ def test_the_ratio_is_one_before_the_first_gradient_step(agent, floor, flaky):
 
 def test_the_ratio_is_one_again_after_an_update(rollout):
     agent = make_agent(seed=0)
-    ppo.update(agent, adam(agent), rollout, CONFIG, 0.03, rng())
+    ppo.update(agent, adam(agent), rollout, CONFIG, rng=rng())
     fresh = ppo.play(agent, draw(seed=9), rng(2), floor=0.1)
     new, old, _, _ = replayed(agent, fresh)
     assert ((new - old).exp() - 1).abs().max() < 1e-5
@@ -265,7 +265,7 @@ def test_an_agent_without_memory_plays_and_learns():
     rollout = ppo.play(agent, draw(n=4), rng(), floor=0.1)
     new, old, _, _ = replayed(agent, rollout)
     assert rollout.written.shape[-1] == 0 and ((new - old).exp() - 1).abs().max() < 1e-5
-    assert math.isfinite(ppo.update(agent, adam(agent), rollout, CONFIG, 0.03, rng())["approx_kl"])
+    assert math.isfinite(ppo.update(agent, adam(agent), rollout, CONFIG, rng=rng())["approx_kl"])
 
 
 def test_a_minibatch_in_which_nothing_is_stored(agent, rollout):
@@ -325,7 +325,7 @@ def test_minibatches_are_whole_episodes_and_each_pass_sees_all(agent, rollout, m
     seen, real = [], ppo.pack
     monkeypatch.setattr(ppo, "pack", lambda rollout, episodes: seen.append(episodes) or real(rollout, episodes))
     learner = copy.deepcopy(agent)
-    ppo.update(learner, adam(learner), rollout, CONFIG, 0.03, rng())
+    ppo.update(learner, adam(learner), rollout, CONFIG, rng=rng())
     assert len(seen) == CONFIG.epochs * CONFIG.minibatches
     for i in range(0, len(seen), CONFIG.minibatches):
         assert torch.cat(seen[i : i + CONFIG.minibatches]).sort().values.equal(everyone(rollout))
@@ -341,7 +341,7 @@ def test_garbage_behind_the_end_changes_nothing(agent, rollout):
         found = ppo.losses(learner, r, everyone(r), advantage, returns, CONFIG)
         (found["policy_loss"] + found["value_loss"] - found["entropy"]).backward()
         gradients = [weight.grad.clone() for weight in learner.parameters() if weight.grad is not None]
-        metrics = ppo.update(learner, adam(learner), r, CONFIG, 0.03, rng())
+        metrics = ppo.update(learner, adam(learner), r, CONFIG, rng=rng())
         results.append((advantage, returns, *found.values(), *gradients, *learner.parameters()))
         results[-1] += (torch.tensor(list(metrics.values())),)
     for clean, other in zip(*results, strict=True):
@@ -423,7 +423,7 @@ def test_the_distance_is_zero_at_home_and_grows():
 def test_the_first_minibatch_has_not_moved(agent, rollout):
     learner = copy.deepcopy(agent)
     config = replace(CONFIG, epochs=1, minibatches=1)
-    metrics = ppo.update(learner, adam(learner), rollout, config, 0.03, rng())
+    metrics = ppo.update(learner, adam(learner), rollout, config, rng=rng())
     assert abs(metrics["approx_kl"]) < 1e-6 and metrics["clipfrac"] == 0
     assert set(metrics) == set("policy_loss value_loss entropy approx_kl clipfrac explained_variance".split())
 
@@ -442,7 +442,7 @@ def test_normalised_advantages_forget_the_scale_of_the_reward(agent, rollout):
 
 def test_an_update_makes_good_choices_more_likely(agent, rollout):
     learner = copy.deepcopy(agent)
-    ppo.update(learner, adam(learner), rollout, CONFIG, 0.0, rng())
+    ppo.update(learner, adam(learner), rollout, CONFIG, rng=rng())
     time, row, _, _ = ppo.pack(rollout, everyone(rollout))
     advantage, _ = ppo.advantages(rollout.reward, rollout.value, rollout.live, 1.0, 0.95)
     live = advantage[rollout.live]
@@ -462,7 +462,7 @@ def train(levels, budget, seed, batch=96):
         optimizer.param_groups[0]["lr"] = CONFIG.learning_rate * share
         problems = generate(torch.randint(len(levels), (batch,), generator=chance), levels, chance)
         rollout = ppo.play(agent, problems, chance, CONFIG.floor * share)
-        ppo.update(agent, optimizer, rollout, CONFIG, CONFIG.ent_coef * share, chance)
+        ppo.update(agent, optimizer, rollout, CONFIG, share, chance)
         done += rollout.decisions
     return agent
 
