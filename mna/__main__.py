@@ -11,7 +11,7 @@ import torch
 from mna.curriculum import evaluate
 from mna.environments import SEED_LADDER, MNAError, check_levels, parse
 from mna.network import Agent, watch
-from mna.training import PROFILES, load_agent, profile, train
+from mna.training import PROFILES, from_profile, load_agent, train
 
 
 class Arguments(argparse.ArgumentParser):
@@ -109,7 +109,7 @@ def run_train(args) -> None:
         torch.zeros(1, device=args.device)
     except (RuntimeError, AssertionError) as error:
         raise MNAError(f"device {args.device!r} can't be used ({str(error).splitlines()[0]}); use cpu") from None
-    record = train(profile(args.profile, **changes), args.out, args.resume, args.device)
+    record = train(from_profile(args.profile, **changes), args.out, args.resume, args.device)
     print(table(record["levels"]))
     print(f"{record['decisions']:,} decisions in {record['seconds']} s; the agent is in {args.out}")
 

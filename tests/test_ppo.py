@@ -114,6 +114,21 @@ def test_entropy_counts_legal_choices_only(row):
     assert torch.equal(ppo.entropy(elsewhere), h)
 
 
+@given(rows)
+def test_evenness_is_the_mean_log_probability_of_legal_choices(row):
+    logits, may = torch.tensor([row[0]], requires_grad=True), torch.tensor([row[1]])
+    q = ppo.policy(logits, may, torch.zeros(1, 1))
+    n, u = may.sum(), ppo.evenness(logits, may)
+    allowed = [logit for logit, yes in zip(row[0], row[1], strict=True) if yes]
+    whole = max(allowed) + math.log(sum(math.exp(logit - max(allowed)) for logit in allowed))
+    assert math.isclose(u.item(), sum(allowed) / len(allowed) - whole, abs_tol=1e-4)
+    assert u.item() <= -math.log(n) + 1e-5
+
+    (gradient,) = torch.autograd.grad(u.sum(), logits)
+    assert torch.allclose(gradient, (1 / n - q) * may, atol=1e-5)
+    assert torch.equal(ppo.evenness(logits.detach() + 100 * ~may, may), u)
+
+
 def test_samples_fall_as_often_as_the_policy_says():
     p, n = torch.tensor([0.5, 0.25, 0.15, 0.09, 0.01, 0.0]), 50_000
     counts = torch.bincount(ppo.sample(p.repeat(n, 1), rng()), minlength=6)
@@ -323,7 +338,7 @@ def test_pack_finds_the_decision_that_wrote_each_slot(rollout):
 
 def test_minibatches_are_whole_episodes_and_each_pass_sees_all(agent, rollout, monkeypatch):
     seen, real = [], ppo.pack
-    monkeypatch.setattr(ppo, "pack", lambda rollout, episodes: seen.append(episodes) or real(rollout, episodes))
+    monkeypatch.setattr(ppo, "pack", lambda rollout, chosen: seen.append(chosen) or real(rollout, chosen))
     learner = copy.deepcopy(agent)
     ppo.update(learner, adam(learner), rollout, CONFIG, rng=rng())
     assert len(seen) == CONFIG.epochs * CONFIG.minibatches
@@ -339,7 +354,7 @@ def test_garbage_behind_the_end_changes_nothing(agent, rollout):
         learner = copy.deepcopy(agent)
         advantage, returns = ppo.advantages(r.reward, r.value, r.live, 1.0, 0.95)
         found = ppo.losses(learner, r, everyone(r), advantage, returns, CONFIG)
-        (found["policy_loss"] + found["value_loss"] - found["entropy"]).backward()
+        (found["policy_loss"] + found["value_loss"] - found["bonus"]).backward()
         gradients = [weight.grad.clone() for weight in learner.parameters() if weight.grad is not None]
         metrics = ppo.update(learner, adam(learner), r, CONFIG, rng=rng())
         results.append((advantage, returns, *found.values(), *gradients, *learner.parameters()))
@@ -425,7 +440,18 @@ def test_the_first_minibatch_has_not_moved(agent, rollout):
     config = replace(CONFIG, epochs=1, minibatches=1)
     metrics = ppo.update(learner, adam(learner), rollout, config, rng=rng())
     assert abs(metrics["approx_kl"]) < 1e-6 and metrics["clipfrac"] == 0
-    assert set(metrics) == set("policy_loss value_loss entropy approx_kl clipfrac explained_variance".split())
+    assert set(metrics) == set("policy_loss value_loss bonus entropy approx_kl clipfrac explained_variance".split())
+
+
+def test_the_bonus_shrinks_with_the_square_of_the_length(agent):
+    """n numbers get 9/n² of what 3 numbers get."""
+    config, found = replace(CONFIG, ent_coef=1.0, even_coef=0.0), []
+    for text in ("3+4", "4*2+7", "1+2+3+4+5+6"):
+        rollout = ppo.play(agent, Problems.from_text([text] * 20), rng(), floor=0.1)
+        zero = torch.zeros_like(rollout.reward)
+        loss = ppo.losses(agent, rollout, everyone(rollout), zero, zero, config)
+        found.append((loss["bonus"] / loss["entropy"]).item())
+    assert found == pytest.approx([9 / 4, 1, 9 / 36], rel=1e-4)
 
 
 def test_normalised_advantages_forget_the_scale_of_the_reward(agent, rollout):
