@@ -254,9 +254,9 @@ class Table:
     Scores are one matrix product with the table; no key is copied for each decision.
     """
     fixed: Tensor        # (F, D)
-    written: Tensor      # (W, D) the keys of all writes to memory
+    written: Tensor      # (1 + W, D) an empty slot's key, zero, and the keys of all writes to memory
     numbers: Tensor      # (U * N, D) the numbers' keys of the U different problem structures
-    slot_rows: Tensor    # (M, K) rows of `written`; -1: an empty slot
+    slot_rows: Tensor    # (M, K) rows of `written`
     number_rows: Tensor  # (M, N) rows of `numbers`
 
     def numbers_at(self, query: Tensor) -> Tensor:
@@ -271,8 +271,7 @@ class Table:
     def candidates_at(self, query: Tensor) -> Tensor:
         """Scores of all candidates, (M, D) -> (M, A)."""
         scores = query @ torch.cat((self.fixed, self.written)).T
-        rows = self.slot_rows.clamp(min=0) + len(self.fixed)
-        content = F.pad(scores.gather(1, rows) * (self.slot_rows >= 0), (FIRST_SLOT, 0))
+        content = F.pad(scores.gather(1, len(self.fixed) + self.slot_rows), (FIRST_SLOT, 0))
         return torch.cat((scores[:, :len(self.fixed)] + content, self.numbers_at(query)), 1)
 
 # %% ../notebooks/02_network.ipynb #reader
@@ -452,10 +451,10 @@ class Agent(Player):
 
         writes = (steps.stage == Stage.STORE).nonzero()[:, 0]                     # (W,)
         row = torch.zeros_like(steps.stage)
-        row[writes] = torch.arange(len(writes), device=device)
-        slot_rows = torch.where(steps.written >= 0, row[steps.written], -1)
-        table = Table(self.fixed, self.memory.key(h.index_select(0, writes)), numbers, slot_rows,
-                      first[:, None] + torch.arange(N, device=device))
+        row[writes] = torch.arange(1, len(writes) + 1, device=device)
+        slot_rows = torch.where(steps.written >= 0, row[steps.written], 0)
+        written = F.pad(self.memory.key(h.index_select(0, writes)), (0, 0, 1, 0))  # row 0: an empty slot
+        table = Table(self.fixed, written, numbers, slot_rows, first[:, None] + torch.arange(N, device=device))
         return self.heads(h, steps.stage, steps.unused, table)
 
 # %% ../notebooks/02_network.ipynb #names

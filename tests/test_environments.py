@@ -17,8 +17,7 @@ from hypothesis import strategies as st
 
 from mna import environments as e
 
-settings.register_profile("mna", deadline=None, max_examples=100, derandomize=True)
-settings.load_profile("mna")
+examples = settings(deadline=None, derandomize=True, max_examples=60)
 OPERATORS = {ast.Add: operator.add, ast.Sub: operator.sub, ast.Mult: operator.mul, ast.Div: operator.truediv}
 
 
@@ -74,6 +73,7 @@ exact = {"ADD": operator.add, "SUB": operator.sub, "MUL": operator.mul, "DIV": o
 exact["NEG"] = lambda x, y: -x
 
 
+@examples
 @given(st.lists(st.tuples(st.sampled_from(range(5)), numbers, numbers), min_size=1, max_size=20))
 def test_each_tool_is_exact(calls):
     tools, xs, ys = zip(*calls, strict=True)
@@ -86,6 +86,7 @@ def test_each_tool_is_exact(calls):
 
 
 @pytest.mark.parametrize("tool", range(5))
+@examples
 @given(st.integers(-(2**62), 2**62), st.integers(1, 2**62), st.integers(-(2**62), 2**62), st.integers(1, 2**62))
 def test_a_call_beyond_64_bits_fails_and_never_wraps_around(tool, xn, xd, yn, yd):
     x, y = Fraction(xn, xd), Fraction(yn, yd)
@@ -104,7 +105,8 @@ def test_a_call_beyond_64_bits_fails_and_never_wraps_around(tool, xn, xd, yn, yd
 @st.composite
 def expressions(draw, depth=4):
     """(text, value) of a random expression; the value is None where it divides by zero."""
-    kind = draw(st.sampled_from(["number"] * 2 + ["operator"] * 3 + ["minus", "bars", "parentheses"] if depth else ["number"]))
+    kinds = ["number"] * 2 + ["operator"] * 3 + ["minus", "bars", "parentheses"] if depth else ["number"]
+    kind = draw(st.sampled_from(kinds))
     space = draw(st.sampled_from(["", "", " "]))
     if kind == "number":
         number = draw(st.integers(0, 99))
@@ -125,6 +127,7 @@ def expressions(draw, depth=4):
     return f"({text}){space}{sign}{right_text}", result
 
 
+@examples
 @given(expressions())
 def test_the_parser_agrees_with_python_and_so_does_the_problem_it_shows(case):
     text, value = case
@@ -144,10 +147,12 @@ def test_the_parser_agrees_with_python_and_so_does_the_problem_it_shows(case):
 @pytest.mark.parametrize(
     "text, answer",
     [
-        ("(7*3+4)-(5*8)", -15), ("7", 7), ("-7", -7), ("007", 7), ("2--3", 5), ("2-3-4", -5), ("8/4/2", 1), ("1/3", Fraction(1, 3)),
-        ("6/-(2)", -3), ("6/-|2|", -3), ("6/--(2)", 3), ("-(3)*4", -12), ("12/-(2)/3", -2), ("||3||", 3), ("|2-|3-5||", 0),
-        ("|3|-|4|", -1), ("3*x+4=19", 5), ("3x+4=19", 5), ("3 x = 9", 3), ("19=3x+4", 5), ("x=2", 2), ("x/2=3", 6), ("-x=4", -4),
-        ("2x=x", 0), ("3*(x-4)=19", Fraction(31, 3)), ("(x+1)/2=x-3", 7), ("x*(2-2)+x=1", 1), ("6/2x=9", 3), ("|3-5|*x=4", 2),
+        ("(7*3+4)-(5*8)", -15), ("7", 7), ("-7", -7), ("007", 7), ("2--3", 5), ("2-3-4", -5), ("8/4/2", 1),
+        ("1/3", Fraction(1, 3)), ("6/-(2)", -3), ("6/-|2|", -3), ("6/--(2)", 3), ("-(3)*4", -12), ("12/-(2)/3", -2),
+        ("||3||", 3), ("|2-|3-5||", 0), ("|3|-|4|", -1), ("|" * 20 + "3" + "|" * 20, 3), ("-" * 15 + "(3)", -3),
+        ("3*x+4=19", 5), ("3x+4=19", 5), ("3 x = 9", 3), ("19=3x+4", 5), ("x=2", 2), ("x/2=3", 6), ("-x=4", -4),
+        ("2x=x", 0), ("3*(x-4)=19", Fraction(31, 3)), ("(x+1)/2=x-3", 7), ("x*(2-2)+x=1", 1), ("6/2x=9", 3),
+        ("|3-5|*x=4", 2),
         ("1000000000000*1000000*x=1", Fraction(1, 10**18)),
     ],
 )  # fmt: skip
@@ -158,33 +163,42 @@ def test_problems_that_are_read(text, answer):
     assert e.parse(shown).answer == answer
 
 
-BAD = {
-    "": "empty", "  ": "empty", "7*": "the end", "(7": "balanced", "7)": "balanced", "((": "the end", "()": "expected a number",
-    "7 8": "did not expect", "*7": "expected a number", "+7": "expected a number", "7//2": "expected a number", "2**3": "expected a number",
-    "7,5": "','", "1.5": "'.'", "٣+1": "'٣'", "²": "'²'", "１+1": "'１'", "7\n": "unknown", "X+1=2": "'X'", "a+b": "'a'",
-    "__import__('os')": "unknown", "7/0": "zero", "7/(3-3)": "zero", "1/(x-x)=2": "zero", "x+1": "write an equation", "x-x": "write an equation",
-    "2*x": "write an equation", "3=3": "no x", "3=4": "no x", "x=x": "endless", "x=x+1": "no solution", "0*x=0": "endless", "x*x=4": "linear",
-    "1/x=2": "linear", "|x|=2": "linear", "2(x+1)=4": "in every product", "3(4)": "in every product", "(2)(3)": "in every product",
-    "x(3)=1": "in every product", "xx=1": "in every product", "x2=4": "in every product", "x 3=1": "in every product", "2|3|": "in every product",
-    "1=x=2": "did not expect", "=": "expected a number", "=3": "expected a number", "x=": "the end", "|3": "the end", "|": "the end", "||": "the end",
-    "9" * 13: "over", "9" * 10_000: "over", "1000000000001": "over", "+".join("1" * 17): "16 numbers", "(" * 10_000 + "1" + ")" * 10_000: "at most",
-    "-" * 10_000 + "1": "at most", "-" * 40 + "(1)": "at most", "|" * 63 + "1": "the end", "*".join(["1000000000000"] * 2): "64 bits", "1+" * 100_000: "at most",
+BAD = {  # what is refused, and by which words, where the test does not make it up
+    "empty": ["", "  "],
+    "the end": ["7*", "((", "(", "x=", "|3", "|", "||", "|" * 63 + "1", "3+"],
+    "expected ')'": ["(7", "(7=8", "(3|)", "(" * 31 + "1"],
+    "expected a number": ["()", "*7", "+7", "7//2", "2**3", "=", "=3", "(*3)", "|*|"],
+    "did not expect": ["7)", "7 8", "1=x=2", "(1))", "7(", "2|3|", "x|3|=1"],
+    "in every product": ["2(x+1)=4", "3(4)", "(2)(3)", "x(3)=1", "xx=1", "x2=4", "x 3=1", "(x)3=1"],
+    "unknown character": [
+        "7,5", "1.5", "1e5", "٣+1", "²", "１+1", "½", "7−3", "7\n", "\t7", "X+1=2", "a+b", "__import__('os')"],
+    "zero": ["7/0", "7/(3-3)", "1/(x-x)=2", "0/0", "1/|0|"],
+    "write an equation": ["x+1", "x-x", "2*x", "x"],
+    "no x": ["3=3", "3=4"],
+    "endless": ["x=x", "0*x=0", "2x+1=1+2x"],
+    "no solution": ["x=x+1", "0*x=3"],
+    "linear": ["x*x=4", "1/x=2", "|x|=2", "x*(x+1)=x*x", "1/(x+1)=0"],
+    "a number over": ["9" * 13, "9" * 10_000, "1000000000001"],
+    "is too long": [
+        "+".join("1" * 17), "(" * 10_000 + "1" + ")" * 10_000, "-" * 10_000 + "1", "1+" * 100_000, "-" * 40 + "(1)"],
+    "64 bits": ["*".join(["1000000000000"] * 2), "1000000000000*1000000000000*x=1", "1/1000000000000/1000000000000"],
 }  # fmt: skip
+BAD = [(text, words) for words, texts in BAD.items() for text in texts]
 
 
-@pytest.mark.parametrize("text", BAD, ids=lambda text: repr(text[:20]))
-def test_a_bad_problem_is_refused_in_one_clear_line(text):
+@pytest.mark.parametrize("text, words", BAD, ids=lambda text: repr(text[:20]))
+def test_a_bad_problem_is_refused_in_one_clear_line(text, words):
     for read in (e.parse, lambda text: e.Problems.from_text([text])):
         with pytest.raises(e.MNAError) as error:
             read(text)
         message = str(error.value)
-        assert BAD[text] in message and "\n" not in message and len(message) < 300
+        assert words in message and "\n" not in message and len(message) < 300
         assert repr(text[:20])[1:-1] in message  # the value
         assert error.value.__cause__ is None and error.value.__context__ is None
 
 
+@settings(examples, max_examples=400)
 @given(st.text(alphabet="0123456789+-*/()|=x ²٣\n", max_size=80))
-@settings(max_examples=400)
 def test_any_text_is_read_or_refused(text):
     try:
         problem = e.parse(text)
@@ -270,22 +284,26 @@ def test_trees_have_the_fewest_parentheses(name):
             assert ast.dump(ast.parse(bare)) != tree
 
 
-def canonical(node):
+def canonical(text):
     """One text for all orders of the operands of + and *."""
-    if isinstance(node, ast.Constant | ast.Name):
-        return ast.unparse(node)
-    sides = [canonical(node.left), canonical(node.right)]
-    if isinstance(node.op, ast.Add | ast.Mult):
-        sides.sort()
-    return f"({sides[0]}{type(node.op).__name__}{sides[1]})"
+
+    def write(node):
+        if isinstance(node, ast.Constant | ast.Name):
+            return ast.unparse(node)
+        sides = [write(node.left), write(node.right)]
+        if isinstance(node.op, ast.Add | ast.Mult):
+            sides.sort()
+        return f"({sides[0]}{type(node.op).__name__}{sides[1]})"
+
+    return write(ast.parse(text, mode="eval").body)
 
 
 @pytest.mark.parametrize("name", e.FULL_LADDER)
 def test_no_test_problem_is_ever_practised(name):
     seen = {}
     for split in ("train", "test"):
-        texts = [text.strip("|") for text in draw(name, 2500, split=split).texts()]
-        seen[split] = {tuple(canonical(ast.parse(side, mode="eval").body) for side in text.split("=")) for text in texts}
+        texts = [text.strip("|") for text in draw(name, 1500, split=split).texts()]
+        seen[split] = {tuple(canonical(side) for side in text.split("=")) for text in texts}
     assert len(seen["train"]) > 20 and len(seen["test"]) > 5
     assert not seen["train"] & seen["test"]
 
@@ -350,14 +368,31 @@ def test_operands_of_sums_and_products_earn_the_sub_task_in_any_order_and_once()
     (_, x, y), _ = e.sub_tasks(problems, 0)
     env = e.Environment.start(problems)
     assert step(env, e.CALL, "MUL", y, x).reward == 0.5
-    twins = e.generate(torch.zeros(400, dtype=torch.long), ("two_products",), rng(), high=2)
-    row = next(i for i, text in enumerate(twins.texts()) if text == "(1-2)*(1-2)" or text == "(2-1)*(2-1)")
-    env = e.Environment.start(twins.select(torch.tensor([row])))
+    assert step(env, e.CALL, "MUL", y, x).failed  # each value is used once
+
+
+def test_two_sub_tasks_that_are_alike_are_rewarded_one_by_one():
+    twins = draw("two_products", 400, high=2)
+    row = next(i for i, text in enumerate(twins.texts()) if text in ("(1-2)*(1-2)", "(2-1)*(2-1)"))
     (tool, x, y), *_ = e.sub_tasks(twins, row)
+    twins = twins.select(torch.tensor([row]))
+    env = e.Environment.start(twins)
     assert step(env, e.CALL, tool, y, x).reward == 0  # a difference has one order
-    env = e.Environment.start(twins.select(torch.tensor([row])))
-    rewards = [step(env, e.CALL, tool, x, y).reward.item(), step(env, e.KEEP).reward.item(), step(env, e.CALL, tool, x, y).reward.item()]
+    env = e.Environment.start(twins)
+    again = (e.CALL, tool, x, y), (e.KEEP,), (e.CALL, tool, x, y)
+    rewards = [step(env, *decision).reward.item() for decision in again]
     assert rewards == pytest.approx([1 / 3, 0, 1 / 3])
+
+
+def test_a_sub_task_that_was_done_is_not_rewarded_again():
+    problems = draw("abs_diff", 50)
+    row = next(row for row in range(50) if len(e.sub_tasks(problems, row)) == 4)
+    env = e.Environment.start(problems.select(torch.tensor([row])))
+    rewards = []
+    for tool, x, y in e.sub_tasks(problems, row):
+        rewards += [step(env, e.CALL, tool, x, y or 0).reward.item(), step(env, e.KEEP).reward.item()]
+    assert rewards == [0.25, 0] * 4
+    assert step(env, e.CALL, "NEG", -x).reward == 0 and step(env, e.CALL, "NEG", x).reward == 0
 
 
 def test_a_result_neither_used_nor_kept_is_lost():
@@ -426,22 +461,33 @@ def test_a_flaky_tool_says_so_and_can_be_called_again():
 
 
 def a_decision(chance, scalar):
-    """A random decision (verb, tool, x, y), most often one that makes sense; None stands for no operand."""
+    """A random decision (verb, tool, x, y), most often one that makes sense."""
     if scalar.due and chance.random() < 0.4:
         name, x, y = scalar.due[0]
-        return e.CALL, [tool.name for tool in e.TOOLS].index(name), x, y or x
+        return e.CALL, [tool.name for tool in e.TOOLS].index(name), x, x if y is None else y
     verb = chance.choices([e.THINK, e.KEEP, e.CALL, e.SAY], [2, 4, 8, 1 if len(scalar.live) > 1 else 6])[0]
-    pool = scalar.live + [scalar.result or Fraction(0)] if chance.random() < 0.9 else [Fraction(chance.randint(-9, 9), 3)]
-    x, y = chance.sample(scalar.live, 2) if len(scalar.live) > 1 and chance.random() < 0.8 else chance.choices(pool, k=2)
+    sensible = scalar.live + [scalar.result or Fraction(0)]
+    pool = sensible if chance.random() < 0.9 else [Fraction(chance.randint(-9, 9), 3)]
+    distinct = len(scalar.live) > 1 and chance.random() < 0.8
+    x, y = chance.sample(scalar.live, 2) if distinct else chance.choices(pool, k=2)
     return verb, chance.randrange(len(e.TOOLS)), x, y
+
+
+def in_the_scalar_one(scalar, verb, tool, x, y, broken):
+    """The same decision there."""
+    if verb == e.CALL:
+        return scalar.call(e.TOOLS[tool].name, x, y, broken)
+    return scalar.answer(x) if verb == e.SAY else scalar.keep() if verb == e.KEEP else scalar.think()
+
+
+TEXTS = ["2+3", "(2+2)*(2+2)", "1000000000000*1000000000000*0-1", "7", "|1-9|*3", "x/3=4", "5-5-5-5", "-(3)*-2"]
 
 
 @pytest.mark.parametrize("seed", range(12))
 def test_the_batched_environment_agrees_with_the_scalar_one_on_random_play(seed):
     B, chance, shaping = 48, random.Random(seed), 1.0 + seed % 2
     if seed % 3 == 2:
-        texts = ["2+3", "(2+2)*(2+2)", "1000000000000*1000000000000*0-1", "8/3/0+x=1", "7", "|1-9|*3", "x/3=4", "5-5-5-5"]
-        problems = e.Problems.from_text([chance.choice([t for t in texts if "/0" not in t]) for _ in range(B)])
+        problems = e.Problems.from_text(chance.choices(TEXTS, k=B))
     else:
         level = torch.randint(len(e.FULL_LADDER), (B,), generator=rng(seed))
         problems = e.generate(level, e.FULL_LADDER, rng(seed), high=3 if seed % 3 else None)
@@ -459,21 +505,16 @@ def test_the_batched_environment_agrees_with_the_scalar_one_on_random_play(seed)
         verb, tool, x, y = zip(*decisions, strict=True)
         feedback = env.step(torch.tensor(verb), torch.tensor(tool), pairs(x), pairs(y), rng(t))
         for b, scalar in enumerate(scalars):
-            wanted = {e.THINK: scalar.think, e.KEEP: scalar.keep}.get(verb[b])
-            if wanted is None and verb[b] == e.CALL:
-                wanted = lambda: scalar.call(e.TOOLS[tool[b]].name, x[b], y[b], broken[b])  # noqa: B023
-            wanted = (wanted or (lambda: scalar.answer(x[b])))()  # noqa: B023
+            wanted = in_the_scalar_one(scalar, *decisions[b], broken[b])
             for name in ("present", "sign", "failed", "done", "correct"):
                 assert getattr(feedback, name)[b].item() == getattr(wanted, name), (name, t, b, decisions[b])
             assert feedback.reward[b].item() == pytest.approx(wanted.reward)
-            if wanted.present:
-                assert Fraction(*feedback.value[b].tolist()) == wanted.value
-            live = [Fraction(*v) for v in env.cells[:, env.live[:, b], b].T.tolist()]
+            assert not wanted.present or Fraction(*feedback.value[b].tolist()) == wanted.value
+            live = [Fraction(*value) for value in env.cells[:, env.live[:, b], b].T.tolist()]
             assert sorted(live) == sorted(scalar.live) and env.decisions[b].item() == scalar.decisions
-            seen |= {(verb[b], name) for name in ("present", "failed", "correct") if getattr(wanted, name)}
-            seen |= {("lost", wanted.reward)} if verb[b] == e.CALL and wanted.done and wanted.reward < 0 else set()
+            seen |= {(verb[b], name) for name in ("present", "failed", "correct", "done") if getattr(wanted, name)}
     assert env.done.all()
-    assert {(e.CALL, "present"), (e.CALL, "failed"), (e.SAY, "correct")} <= seen and any("lost" in kind for kind in seen)
+    assert {(e.CALL, "present"), (e.CALL, "failed"), (e.CALL, "done"), (e.SAY, "correct")} <= seen
 
 
 def test_select_and_put_move_whole_problems():
@@ -544,7 +585,7 @@ def make(num_envs=None, **more):
         return gymnasium.make_vec("mna/Arithmetic-v0", num_envs=num_envs, **more)
 
 
-@pytest.mark.parametrize("more", [{}, {"levels": e.FULL_LADDER, "flaky": 0.2}], ids=["seed ladder", "full ladder, flaky"])
+@pytest.mark.parametrize("more", [{}, {"levels": e.FULL_LADDER, "flaky": 0.2}], ids=["seed", "full, flaky"])
 def test_the_single_environment_passes_the_checker(more):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -560,23 +601,26 @@ def test_the_vector_environment_follows_the_interface():
     chance, episodes = np.random.default_rng(0), 0
     for _ in range(200):
         assert observations.shape == (7, *envs.single_observation_space.shape) and observations.dtype == np.float32
-        assert envs.observation_space.contains(observations) and info["action_mask"].shape == (7, envs.single_action_space.n)
+        assert envs.observation_space.contains(observations)
+        assert info["action_mask"].shape == (7, envs.single_action_space.n)
         before = observations.copy(), info["action_mask"].copy()
         earlier, mask = observations, info["action_mask"]
         observations, rewards, terminated, truncated, info = envs.step(random_legal(mask, chance))
-        assert np.array_equal(earlier, before[0]) and np.array_equal(mask, before[1])  # what was given stays as it was
+        assert np.array_equal(earlier, before[0]) and np.array_equal(mask, before[1])  # what was given stays
         assert rewards.shape == terminated.shape == (7,) and terminated.dtype == bool and not truncated.any()
         assert not info["correct"][~terminated].any()
         if terminated.any():
             episodes += int(terminated.sum())
-            assert np.array_equal(info["_final_obs"], terminated) and envs.observation_space.contains(info["final_obs"])
+            assert np.array_equal(info["_final_obs"], terminated)
+            assert envs.observation_space.contains(info["final_obs"])
             assert (info["episode"]["l"][terminated] <= 24).all()
     assert episodes > 50
 
 
 def test_single_and_vector_environments_play_the_same_game():
     """Gymnasium's own vector of single environments, and ours, on the same problems."""
-    ours, single = make(5, levels=("two_products",)).unwrapped, [make(levels=("two_products",)).unwrapped for _ in range(5)]
+    ours = make(5, levels=("two_products",)).unwrapped
+    single = [make(levels=("two_products",)).unwrapped for _ in range(5)]
     seen, info = ours.reset(seed=0)
     for i, env in enumerate(single):
         env.reset(seed=i)
@@ -644,7 +688,7 @@ def test_random_legal_play_hardly_ever_solves_the_hardest_problem():
     envs, chance = make(512, levels=("seed_hard",)), np.random.default_rng(0)
     _, info = envs.reset(seed=0)
     solved = over = 0
-    while over < 5000:
+    while over < 3000:
         _, _, terminated, _, info = envs.step(random_legal(info["action_mask"], chance))
         over, solved = over + terminated.sum(), solved + info["correct"].sum()
     assert 0 < solved / over < 0.02
