@@ -704,12 +704,12 @@ class Workspace(Rows):
         at_x = self.find(x, self.live)
         at_y = self.find(y, self.live & (places != at_x)).masked_fill(unary, 0)
         uses = _both(x == self.result) | (_both(y == self.result) & ~unary)
-        lost = calls & self.unsaved & ~uses
+        lost = calls & self.unsaved & ~uses  # such a call is not carried out, and earns nothing
 
         *result, ok = _apply(tool, *x, *y)
         if bool(self.flaky.any()):
             ok &= torch.rand(len(ok), generator=rng, device=ok.device) >= self.flaky
-        works, result = calls & ok & (at_x > 0) & (unary | (at_y > 0)), torch.stack(result)
+        works, result = calls & ~lost & ok & (at_x > 0) & (unary | (at_y > 0)), torch.stack(result)
 
         self.live &= (places != at_y) | ~works
         self.cells = torch.where((places == at_x) & works, result[:, None], self.cells)
