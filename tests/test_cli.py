@@ -76,7 +76,8 @@ def test_what_the_agent_gets_wrong_is_shown_as_wrong(capsys):
 
 
 @pytest.mark.parametrize("text, expected", [
-    ("3x+4=19", 5), ("3*x + 4 = 19", 5), ("3*(x-4)=19", "31/3"), ("|4*9-7*8|", 20), ("-(3+4)", -7), ("7", 7), ("x=7", 7)])
+    ("3x+4=19", 5), ("3*x + 4 = 19", 5), ("3*(x-4)=19", "31/3"), ("|4*9-7*8|", 20), ("-(3+4)", -7), ("7", 7),
+    ("x=7", 7)])
 def test_every_notation_is_read(text, expected, capsys):
     assert main(["solve", "--json", "--", text]) == 0
     assert json.loads(capsys.readouterr().out)["expected"] == expected

@@ -283,15 +283,27 @@ def test_a_replay_of_some_episodes_equals_that_of_all():
     assert torch.allclose(value, rollout.value[time, row], atol=1e-5)
 
 
+@each_agent
+def test_episodes_without_a_write_are_replayed_too(agent):
+    rollout = play(agent, mixed(), rng(), floor=0.1)
+    episodes = (~(rollout.stage == n.Stage.STORE).any(0)).nonzero()[:, 0]
+    time, row, log_prob, value = replayed(agent, rollout, episodes)
+    assert len(episodes) and (log_prob - rollout.log_prob[time, row]).abs().max() < 1e-5
+    (log_prob.sum() + value.sum()).backward()
+    assert all(part.grad is None or part.grad.isfinite().all() for part in agent.parameters())
+    agent.zero_grad()
+
+
 def test_keys_and_table_agree():
     D, K, N, M = 8, 2, 3, 6
     draw = rng()
     fixed, query = torch.randn(n.FIRST_SLOT + K, D, generator=draw), torch.randn(M, D, generator=draw)
-    written, numbers = torch.randn(4, D, generator=draw), torch.randn(2 * N, D, generator=draw)
-    slot_rows = torch.randint(-1, 4, (M, K), generator=draw)
+    written = F.pad(torch.randn(4, D, generator=draw), (0, 0, 1, 0))  # row 0: an empty slot
+    numbers = torch.randn(2 * N, D, generator=draw)
+    slot_rows = torch.randint(5, (M, K), generator=draw)
     number_rows = torch.randint(2, (M, 1), generator=draw) * N + torch.arange(N)
     table = n.Table(fixed, written, numbers, slot_rows, number_rows)
-    keys = n.Keys(fixed, written[slot_rows] * (slot_rows >= 0)[..., None], numbers[number_rows])
+    keys = n.Keys(fixed, written[slot_rows], numbers[number_rows])
     weights = torch.rand(M, N, generator=draw)
     torch.testing.assert_close(table.candidates_at(query), keys.candidates_at(query))
     torch.testing.assert_close(table.mix(weights), keys.mix(weights))

@@ -53,7 +53,7 @@ def level_in_words(level):
         "interval": f"{percent(level['low'])} to {percent(level['high'])}",
         "problems": f"{level['problems']:,}",
         "random": percent(level["random"]),
-        "forgetting": "–" if mastered is None else percent(level["forgetting"]),
+        "forgetting": "–" if level["forgetting"] is None else percent(level["forgetting"]),
         "mastered": "–" if mastered is None else f"{mastered:,} decisions",
     }
 
