@@ -22,6 +22,7 @@ BAD = {
     "endless solutions": ["solve", "3*x=3*x"],
     "not linear": ["solve", "x*x=4"],
     "x without equation": ["solve", "x+3"],
+    "no number": ["solve", "x=x+x"],
     "too long": ["solve", "+".join("1" * 100)],
     "deeply nested": ["solve", "(" * 5000 + "1" + ")" * 5000],
     "huge number": ["solve", "9" * 5000 + "+1"],
