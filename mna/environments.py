@@ -587,17 +587,17 @@ def _work_out(s: Structures, row: Tensor, tool: Tensor, numbers: Tensor):
         operands.append((xn, xd, yn, yd))
         n[N + m], d[N + m], ok = _apply(called, xn, xd, yn, yd)
         code[N + m] = _mix(a + b * weight.index_select(0, called) + called)
-        good &= (tool[m] < 0) | (ok & ((d[N + m] == 1) | fraction))
+        by_one = (tool[m] == DIV) & (yn == 1) & (yd == 1)  # there MUL would do as well as DIV
+        good &= (tool[m] < 0) | (ok & (fraction | ((d[N + m] == 1) & ~by_one)))
     last = (N - 1 + (tool >= 0).sum(0)) * B + at
     answer = torch.stack((n.take(last), d.take(last)), -1)
     xn, xd, yn, yd = (torch.stack(part, -1) for part in zip(*operands, strict=True))
     return answer, torch.stack((xn, xd), -1), torch.stack((yn, yd), -1), good, code.take(last)
 
 # %% ../notebooks/01_environments.ipynb #draw
-def _draw(s: Structures, level: Tensor, rng: torch.Generator | None, high: int | None):
-    """One try at a problem for each level: (problems, is it good?, is it held out?)."""
+def _draw(s: Structures, level: Tensor, row: Tensor, rng: torch.Generator | None, high: int | None):
+    """One try at a problem of each structure (B,): (problems, is it good?, is it held out?)."""
     device, (B,), M, N = level.device, level.shape, s.tool.shape[1], s.max_numbers
-    row = s.first[level] + (torch.rand(B, generator=rng, device=device) * s.count[level]).long()
     tool, kinds = s.tool.index_select(0, row).T.contiguous(), s.kinds.index_select(0, row)
     trees = s.tree[row].nonzero()[:, 0]
     if len(trees):
@@ -643,9 +643,10 @@ def generate(level: Tensor, ladder=FULL_LADDER, rng: torch.Generator | None = No
     _check_request(level, ladder, split, high)
     s = _structures(tuple(LEVELS[name] for name in ladder), str(level.device))
     problems, todo = None, torch.arange(len(level), device=level.device)
+    row = s.first[level] + (torch.rand(len(level), generator=rng, device=level.device) * s.count[level]).long()
     for _ in range(100):
         tries = max(3 if problems else 1, 512 // len(todo))
-        drawn, good, held_out = _draw(s, level[todo].repeat(tries), rng, high)
+        drawn, good, held_out = _draw(s, level[todo].repeat(tries), row[todo].repeat(tries), rng, high)
         good = (good & (held_out == (split == "test"))).view(tries, -1)
         if tries > 1:  # keep the first good one of each
             drawn = drawn.select(good.byte().argmax(0) * len(todo) + torch.arange(len(todo), device=level.device))
@@ -711,7 +712,7 @@ class Workspace(Rows):
         *result, ok = _apply(tool, *x, *y)
         if bool(self.flaky.any()):
             ok &= torch.rand(len(ok), generator=rng, device=ok.device) >= self.flaky
-        works, result = calls & ok & (at_x > 0) & (unary | (at_y > 0)), torch.stack(result)
+        works, result = calls & ~lost & ok & (at_x > 0) & (unary | (at_y > 0)), torch.stack(result)
 
         self.live &= (places != at_y) | ~works
         self.cells = torch.where((places == at_x) & works, result[:, None], self.cells)
@@ -800,16 +801,15 @@ class ScalarWorkspace:
     def use(self, tool: Tool, operands: list[Fraction], broken: bool = False) -> tuple[bool, bool]:
         """Call a tool: (is there a result, was another result lost)."""
         lost = self.unsaved and self.result not in operands
-        if broken or any(self.live.count(value) < operands.count(value) for value in operands):
-            return False, lost
         result = self.calculate(tool, *operands)
-        if result is None:
+        refused = any(self.live.count(value) < operands.count(value) for value in operands)
+        if lost or broken or refused or result is None:  # a call that loses a result is not made
             return False, lost
         for value in operands:
             self.live.remove(value)
         self.live.append(result)
         self.result, self.unsaved = result, True
-        return True, lost
+        return True, False
 
     @staticmethod
     def calculate(tool: Tool, x: Fraction, y: Fraction = Fraction(1)) -> Fraction | None:  # noqa: B008

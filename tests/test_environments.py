@@ -653,6 +653,23 @@ def test_random_legal_play_never_errs_and_ends_within_the_bound():
     assert re.search(r"R\d=-?\d+", env.render())
 
 
+def test_what_the_mask_allows_the_calculator_does():
+    """Only a division by zero fails, and a value that is pointed at twice is never on offer."""
+    registers, chance = e.Registers.start(draw("tree5", 400)), rng()
+    for _ in range(30):
+        mask = e.legal_actions(registers)
+        assert mask.any(1).all() and mask.shape == (400, len(e.TOOLS) + 1 + 5)
+        assert not mask[registers.phase == e.RIGHT].gather(
+            1, registers.left[registers.phase == e.RIGHT, None] + len(e.TOOLS) + 1).any()
+        right = registers.phase == e.RIGHT
+        action = torch.multinomial(mask.float(), 1, generator=chance)[:, 0]
+        divisor = registers.values[0].gather(0, (action - len(e.TOOLS) - 1).clamp(min=0)[None])[0]
+        going = ~registers.env.done
+        feedback = e.take_action(registers, action, chance)
+        assert torch.equal(feedback.failed, going & right & (registers.tool == e.DIV) & (divisor == 0))
+    assert registers.env.done.all()
+
+
 def test_actions_that_the_mask_forbids_are_refused_and_change_nothing():
     env = make(levels=("mul_add",)).unwrapped
     _, info = env.reset(seed=0)
@@ -692,3 +709,24 @@ def test_random_legal_play_hardly_ever_solves_the_hardest_problem():
         _, _, terminated, _, info = envs.step(random_legal(info["action_mask"], chance))
         over, solved = over + terminated.sum(), solved + info["correct"].sum()
     assert 0 < solved / over < 0.02
+
+
+def test_a_call_that_would_lose_a_result_is_not_made_and_earns_nothing():
+    """Made, it would be paid as a sub-task: agents learned to collect that and end the episode."""
+    problems = draw("two_products", 300)
+    env, chance = e.Environment.start(problems), rng()
+    first, second = (tuple(part[:, i] for part in (problems.sub_tool, problems.sub_x, problems.sub_y)) for i in (0, 1))
+    call = torch.full((300,), e.CALL)
+    assert (env.step(call, *first, chance).reward > 0).all()
+    uses = (second[1] == env.result.T).all(1) | (second[2] == env.result.T).all(1)
+    feedback = env.step(call, *second, chance)
+    assert (~uses).any() and (feedback.reward[~uses] == -0.5).all()
+    assert feedback.failed[~uses].all() and feedback.done[~uses].all() and not feedback.present[~uses].any()
+
+
+def test_every_template_of_a_level_is_drawn_as_often_and_nothing_is_divided_by_one():
+    problems = draw("one_op", 4000)
+    share = torch.bincount(problems.sub_tool[:, 0], minlength=4)[:4] / 4000
+    assert ((share - 0.25).abs() < 0.04).all()
+    divided = problems.sub_tool[:, 0] == e.DIV
+    assert (problems.sub_y[divided, 0, 0] > 1).all()
