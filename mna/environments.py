@@ -285,10 +285,10 @@ def parse(text: str) -> Problem:
     if parser.todo:
         raise parser.error(f"did not expect {parser.found()} here; write one expression or one equation, "
                            "balanced, with * in every product but 3x")
-    if not parser.numbers:
-        raise parser.error("there is no number to calculate with; write one")
     _check_size(text, len(parser.kinds), len(parser.numbers))
     answer = _solve(tree, parser) if EQUALS in parser.kinds else _value(tree, parser)
+    if not parser.numbers:
+        raise parser.error("there is no number to calculate with; write one")
     if max(abs(answer.numerator), answer.denominator) >= 2 ** 63:
         raise MNAError(f"{_quoted(text)} has an answer beyond 64 bits, which the calculator cannot hold: "
                        "use smaller numbers")

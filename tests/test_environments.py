@@ -653,17 +653,52 @@ def test_random_legal_play_never_errs_and_ends_within_the_bound():
     assert re.search(r"R\d=-?\d+", env.render())
 
 
+def read_observation(row, L, N):
+    """What an observation says, taken apart by hand."""
+    parts, at = {}, 0
+    sizes = {"kinds": L * 10, "live": N, "phase": 3, "tool": 6, "left": N, "last": N, "sign": 1, "failed": 1}
+    for name, size in sizes.items():
+        parts[name], at = row[at : at + size].tolist(), at + size
+    assert at == len(row)
+    parts["kinds"] = [parts["kinds"][i : i + 10] for i in range(0, 10 * L, 10)]
+    parts["kinds"] = [token.index(1) + 1 if 1 in token else e.PAD for token in parts["kinds"]]
+    for name in ("phase", "tool", "left", "last"):
+        assert sum(parts[name]) <= 1
+        parts[name] = parts[name].index(1) if 1 in parts[name] else None
+    return parts
+
+
+def test_an_observation_says_what_happened_and_no_value():
+    text, names = "2-3-(4-4)", e.action_names(4)
+    registers = e.Registers.start(e.Problems.from_text(text))
+    SUB, DIV, NEG = e.SUB, e.DIV, e.NEG
+    expected = [  # action, then phase, tool, left, live registers, the last result's register, its sign, failed
+        ("SUB", 1, SUB, None, [1, 1, 1, 1], None, 0, 0), ("R0", 2, SUB, 0, [1, 1, 1, 1], None, 0, 0),
+        ("R1", 0, SUB, 0, [1, 0, 1, 1], 0, -1, 0),
+        ("SUB", 1, SUB, None, [1, 0, 1, 1], 0, -1, 0), ("R2", 2, SUB, 2, [1, 0, 1, 1], 0, -1, 0),
+        ("R3", 0, SUB, 2, [1, 0, 1, 0], 2, 0, 0),
+        ("DIV", 1, DIV, None, [1, 0, 1, 0], 2, 0, 0), ("R0", 2, DIV, 0, [1, 0, 1, 0], 2, 0, 0),
+        ("R2", 0, DIV, 0, [1, 0, 1, 0], 2, 0, 1),  # -1 divided by 0
+        ("SUB", 1, SUB, None, [1, 0, 1, 0], 2, 0, 1), ("R0", 2, SUB, 0, [1, 0, 1, 0], 2, 0, 1),
+        ("R2", 0, SUB, 0, [1, 0, 0, 0], 0, -1, 0),
+        ("NEG", 1, NEG, None, [1, 0, 0, 0], 0, -1, 0), ("R0", 0, NEG, 0, [1, 0, 0, 0], 0, 1, 0),
+    ]  # fmt: skip
+    for action, phase, tool, left, live, last, sign, failed in expected:
+        e.take_action(registers, torch.tensor([names.index(action)]))
+        seen = read_observation(e.observation(registers)[0], 9, 4)
+        assert seen == {"kinds": list(e.parse(text).kinds), "live": live, "phase": phase, "tool": tool, "left": left,
+                        "last": last, "sign": [sign], "failed": [failed]}, action  # fmt: skip
+
+
 def test_what_the_mask_allows_the_calculator_does():
-    """Only a division by zero fails, and a value that is pointed at twice is never on offer."""
-    registers, chance = e.Registers.start(draw("tree5", 400)), rng()
+    """Only a division by zero fails, and a register that was pointed at is not on offer again."""
+    registers, chance, n_fixed = e.Registers.start(draw("tree5", 400)), rng(), len(e.TOOLS) + 1
     for _ in range(30):
-        mask = e.legal_actions(registers)
-        assert mask.any(1).all() and mask.shape == (400, len(e.TOOLS) + 1 + 5)
-        assert not mask[registers.phase == e.RIGHT].gather(
-            1, registers.left[registers.phase == e.RIGHT, None] + len(e.TOOLS) + 1).any()
-        right = registers.phase == e.RIGHT
+        mask, right = e.legal_actions(registers), registers.phase == e.RIGHT
+        assert mask.any(1).all() and mask.shape == (400, n_fixed + 5)
+        assert not mask[right].gather(1, registers.left[right, None] + n_fixed).any()
         action = torch.multinomial(mask.float(), 1, generator=chance)[:, 0]
-        divisor = registers.values[0].gather(0, (action - len(e.TOOLS) - 1).clamp(min=0)[None])[0]
+        divisor = registers.values[0].gather(0, (action - n_fixed).clamp(min=0)[None])[0]
         going = ~registers.env.done
         feedback = e.take_action(registers, action, chance)
         assert torch.equal(feedback.failed, going & right & (registers.tool == e.DIV) & (divisor == 0))
