@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from urllib.request import urlopen
@@ -139,7 +140,8 @@ def test_serve_answers_on_the_loopback_address_until_it_is_interrupted(tmp_path)
         port = free.getsockname()[1]
     command = [sys.executable, ROOT / "scripts/serve.py", tmp_path]
     environment = os.environ | {"PORT": str(port)}
-    server = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True)
+    heed = partial(signal.signal, signal.SIGINT, signal.default_int_handler)  # a job in the background ignores Ctrl-C
+    server = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True, preexec_fn=heed)
     try:
         assert f"http://127.0.0.1:{port}/" in server.stdout.readline()
         with urlopen(f"http://127.0.0.1:{port}/") as answer:
