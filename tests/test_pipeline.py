@@ -150,3 +150,12 @@ def test_serve_answers_on_the_loopback_address_until_it_is_interrupted(tmp_path)
         assert server.wait(timeout=10) == 0
     finally:
         server.kill()
+
+
+@pytest.mark.parametrize("page", ["README.md", "book/results.md"])
+def test_the_pages_say_how_many_seeds_get_there(page):
+    runs = [json.loads(line) for line in (ROOT / "results/seed_profile.jsonl").read_text().splitlines()]
+    reached = sum(run["levels"]["seed_hard"]["accuracy"] >= 0.99 for run in runs)
+    assert f"{reached} of {len(runs)} seeds" in (ROOT / page).read_text()
+    others = [level["accuracy"] for run in runs for name, level in run["levels"].items() if name != "seed_hard"]
+    assert min(others) >= 0.99
