@@ -6,11 +6,11 @@
 __all__ = ['TOOLS', 'ADD', 'SUB', 'MUL', 'DIV', 'NEG', 'LIMIT', 'KINDS', 'PAD', 'NUMBER', 'PLUS', 'MINUS', 'TIMES', 'DIVIDE',
            'OPEN', 'CLOSE', 'BAR', 'EQUALS', 'X', 'MAX_TOKENS', 'MAX_NUMBERS', 'MAX_NUMBER', 'LETTERS', 'LEVELS',
            'SEED_LADDER', 'FULL_LADDER', 'TREE_TOOLS', 'HELD_OUT', 'THINK', 'KEEP', 'CALL', 'SAY',
-           'DECISIONS_PER_NUMBER', 'CHOOSE', 'LEFT', 'RIGHT', 'MNAError', 'Tool', 'calculate', 'Problem', 'tokenize',
-           'Parser', 'Grammar', 'parse', 'Level', 'check_levels', 'Rows', 'Problems', 'sub_tasks', 'Structures',
-           'generate', 'Feedback', 'Workspace', 'Episodes', 'Environment', 'ScalarWorkspace', 'ScalarEnvironment',
-           'Registers', 'action_names', 'legal_actions', 'take_action', 'observation', 'ArithmeticVectorEnv',
-           'LegalActions', 'ArithmeticEnv']
+           'DECISIONS_PER_NUMBER', 'CHOOSE', 'LEFT', 'RIGHT', 'MNAError', 'Tool', 'constant', 'calculate', 'Problem',
+           'tokenize', 'Parser', 'Grammar', 'parse', 'Level', 'check_levels', 'Rows', 'Problems', 'sub_tasks',
+           'Structures', 'generate', 'Feedback', 'Workspace', 'Episodes', 'Environment', 'ScalarWorkspace',
+           'ScalarEnvironment', 'Registers', 'action_names', 'legal_actions', 'take_action', 'observation',
+           'ArithmeticVectorEnv', 'LegalActions', 'ArithmeticEnv']
 
 # %% ../notebooks/01_environments.ipynb #imports
 import itertools
@@ -56,33 +56,30 @@ ADD, SUB, MUL, DIV, NEG = range(5)
 
 # %% ../notebooks/01_environments.ipynb #constants
 @cache
-def _constant(values: tuple, dtype: torch.dtype, device: torch.device) -> Tensor:
+def constant(values: tuple, dtype: torch.dtype, device: torch.device) -> Tensor:
     """The values as a tensor that is made once: never write to it."""
     return torch.tensor(values, dtype=dtype, device=device)
 
 
 def _is_unary(tool: Tensor) -> Tensor:
-    return _constant(tuple(t.arity == 1 for t in TOOLS), torch.bool, tool.device).index_select(0, tool)
+    return constant(tuple(t.arity == 1 for t in TOOLS), torch.bool, tool.device).index_select(0, tool)
 
 
 def _commutes(tool: Tensor) -> Tensor:
-    return _constant(tuple(t.commutes for t in TOOLS), torch.bool, tool.device).index_select(0, tool)
+    return constant(tuple(t.commutes for t in TOOLS), torch.bool, tool.device).index_select(0, tool)
 
 # %% ../notebooks/01_environments.ipynb #calculate
 LIMIT = 2.0 ** 60
 
 
-def _apply(tool: Tensor, xn: Tensor, xd: Tensor, yn: Tensor, yd: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """(numerator, denominator, ok) of one call a row; all are (B,), and y is 1 for a unary tool."""
-    size = torch.maximum(xn.abs(), xd).double() * torch.maximum(yn.abs(), yd).double()
-    n, d = torch.zeros_like(xn), torch.zeros_like(xn)
-    for k, t in enumerate(TOOLS):
-        called, (tn, td) = tool == k, t.apply(xn, xd, yn, yd)
-        n, d = torch.where(called, tn, n), torch.where(called, td, d)
+def _apply(tool: Tensor, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+    """(results (2, B), ok (B,)) of one call a row. x, y: (2, B) numerators and denominators; a unary tool's y is 1."""
+    outcomes = [t.apply(*x, *y) for t in TOOLS]
+    n, d = (torch.stack(part).gather(0, tool[None])[0] for part in zip(*outcomes, strict=True))
+    size = x.abs().amax(0).double() * y.abs().amax(0)
     ok = (d != 0) & (size < LIMIT)
-    n, d = torch.where(ok, n, 0), torch.where(ok, d, 1)
-    divisor = torch.gcd(n, d) * d.sign()
-    return n // divisor, d // divisor, ok
+    n, d = n * ok, torch.where(ok, d, 1)
+    return torch.stack((n, d)) // (torch.gcd(n, d) * d.sign()), ok
 
 
 def calculate(tool: Tensor, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
@@ -92,8 +89,8 @@ def calculate(tool: Tensor, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
     Returns (result, ok): the results in lowest terms (B, 2), and whether each call worked (B,):
     dividing by zero or leaving the range of int64 does not. A failed result reads 0/1.
     """
-    n, d, ok = _apply(tool, *x.T, *torch.where(_is_unary(tool), 1, y.T))
-    return torch.stack((n, d), -1), ok
+    result, ok = _apply(tool, x.T, torch.where(_is_unary(tool), 1, y.T))
+    return result.T, ok
 
 # %% ../notebooks/01_environments.ipynb #problem
 KINDS = ("PAD", "number", "+", "-", "*", "/", "(", ")", "|", "=", "x")
@@ -314,6 +311,11 @@ class Level:
     high: int = 9
     needs_memory: bool = False
 
+    @property
+    def numbers(self) -> int:
+        """How many numbers its longest problem has."""
+        return self.operands or max(sum(c in LETTERS for c in problem) for problem, _ in self.templates)
+
     def __post_init__(self):
         if bool(self.templates) == (2 <= self.operands <= 8):
             raise MNAError(f"level {self.name!r} needs templates or 2 to 8 operands: give one of the two")
@@ -339,7 +341,7 @@ LEVELS: dict[str, Level] = {level.name: level for level in [
     Level("one_op", "choose the tool", _each("a?b", "+-*/")),
     Level("mul_add", "the tutorial's T0", _each("a*b+c")),
     Level("chain", "the tutorial's T1", _each("(a*b+c)-d")),
-    Level("two_products", "store, compute, recall", _each("(a?b)*(c?d)"), needs_memory=True),
+    Level("two_products", "store, compute, recall", _each("(a?b)*(c?d)", "+-"), needs_memory=True),
     Level("seed_hard", "the tutorial's hardest, T2", _each("(a*b+c)-(d*e)"), needs_memory=True),
     *(Level(f"tree{n}", "parsing, depth", operands=n, needs_memory=n > 3) for n in range(3, 8)),
     Level("abs_diff", "the next call depends on a result", (("|a*b-c*d|", "a*b-c*d"),), needs_memory=True),
@@ -381,6 +383,12 @@ class Rows:
                 part.put(rows, new)
             else:
                 setattr(self, field.name, part.index_copy(self.dim, rows, new))
+
+    def joined(self, others: "Rows"):
+        """These problems and then the others; of the same sizes but for their number."""
+        pairs = ((getattr(self, field.name), getattr(others, field.name)) for field in fields(self))
+        return type(self)(*(mine.joined(new) if isinstance(mine, Rows) else torch.cat((mine, new), self.dim)
+                            for mine, new in pairs))
 
     def __len__(self) -> int:
         first = getattr(self, fields(self)[0].name)
@@ -512,7 +520,7 @@ def _renamed(tree, names):
 @cache
 def _structures(levels: tuple[Level, ...], device: str) -> Structures:
     texts = [text for level in levels for text, _ in level.templates]
-    N = max([sum(c in LETTERS for c in text) for text in texts] + [level.operands for level in levels])
+    N = max(level.numbers for level in levels)
     M = max(1, N - 1 + any("|" in text for text in texts))  # |...| may need a NEG
     groups = [list(_level_structures(level, N, M)) for level in levels]
     rows = list(itertools.chain(*groups))
@@ -569,30 +577,29 @@ def _work_out(s: Structures, row: Tensor, tool: Tensor, numbers: Tensor):
     """
     (M, B), N, at = tool.shape, len(numbers), torch.arange(len(row), device=row.device)
     n = torch.cat((numbers, torch.ones_like(tool), torch.ones_like(tool[:1])))  # numbers, results, 1 for NEG
-    d, code = torch.ones_like(n), _mix(n + 1)
+    values, code = torch.stack((n, torch.ones_like(n))), _mix(n + 1)  # (2, N + M + 1, B)
     left, right = (part.index_select(0, row).T * B + at for part in (s.left, s.right))  # places in n, flattened
     absolute, fraction = s.absolute[row], ~s.whole[row]
-    weight = _constant(tuple(1 if t.commutes else 5 for t in TOOLS), torch.long, row.device)
+    weight = constant(tuple(1 if t.commutes else 5 for t in TOOLS), torch.long, row.device)
     good, operands, any_bars = torch.ones_like(absolute), [], bool(absolute.any())
     for m in range(M):
         i, j = left[m], right[m]
         if m and any_bars:  # |...| of a negative number: one more sub-task
-            negate = absolute & (tool[m] < 0) & (tool[m - 1] >= 0) & (n[N + m - 1] < 0)
+            negate = absolute & (tool[m] < 0) & (tool[m - 1] >= 0) & (values[0, N + m - 1] < 0)
             tool[m] = torch.where(negate, NEG, tool[m])
             i = torch.where(negate, (N + m - 1) * B + at, i)
             j = torch.where(negate, (N + M) * B + at, j)
-        called = tool[m].clamp(min=0)
-        xn, xd, a = (part.view(-1).index_select(0, i) for part in (n, d, code))
-        yn, yd, b = (part.view(-1).index_select(0, j) for part in (n, d, code))
-        operands.append((xn, xd, yn, yd))
-        n[N + m], d[N + m], ok = _apply(called, xn, xd, yn, yd)
+        called, (a, b) = tool[m].clamp(min=0), (code.view(-1).index_select(0, at) for at in (i, j))
+        x, y = (values.view(2, -1).index_select(1, at) for at in (i, j))
+        operands.append((x, y))
+        values[:, N + m], ok = _apply(called, x, y)
         code[N + m] = _mix(a + b * weight.index_select(0, called) + called)
-        by_one = (tool[m] == DIV) & (yn == 1) & (yd == 1)  # there MUL would do as well as DIV
-        good &= (tool[m] < 0) | (ok & (fraction | ((d[N + m] == 1) & ~by_one)))
+        by_one = (tool[m] == DIV) & (y == 1).all(0)  # there MUL would do as well as DIV
+        good &= (tool[m] < 0) | (ok & (fraction | ((values[1, N + m] == 1) & ~by_one)))
     last = (N - 1 + (tool >= 0).sum(0)) * B + at
-    answer = torch.stack((n.take(last), d.take(last)), -1)
-    xn, xd, yn, yd = (torch.stack(part, -1) for part in zip(*operands, strict=True))
-    return answer, torch.stack((xn, xd), -1), torch.stack((yn, yd), -1), good, code.take(last)
+    answer = values.view(2, -1).index_select(1, last).T
+    x, y = (torch.stack(part).permute(2, 0, 1) for part in zip(*operands, strict=True))  # (B, M, 2)
+    return answer, x, y, good, code.take(last)
 
 # %% ../notebooks/01_environments.ipynb #draw
 def _draw(s: Structures, level: Tensor, row: Tensor, rng: torch.Generator | None, high: int | None):
@@ -602,7 +609,7 @@ def _draw(s: Structures, level: Tensor, row: Tensor, rng: torch.Generator | None
     trees = s.tree[row].nonzero()[:, 0]
     if len(trees):
         drawn = torch.randint(len(TREE_TOOLS), (M, len(trees)), generator=rng, device=device)
-        drawn = _constant(TREE_TOOLS, torch.long, device)[drawn]
+        drawn = constant(TREE_TOOLS, torch.long, device)[drawn]
         tool[:, trees] = drawn = torch.where(tool[:, trees] >= 0, drawn, -1)
         kinds[trees] = _write_trees(s, row[trees], drawn)
 
@@ -677,14 +684,9 @@ class Feedback(Rows):
     correct: Tensor  # was the right answer given?
 
 # %% ../notebooks/01_environments.ipynb #same
-def _both(same: Tensor) -> Tensor:
-    """Are numerator and denominator, (2, ...), the same?"""
-    return same[0] & same[1]
-
-
 def _places(cells: Tensor) -> Tensor:
     """(N, 1) the places 1 ... N of N cells; 0 stands for nowhere."""
-    return _constant(tuple(range(1, len(cells) + 1)), torch.uint8, cells.device)[:, None]
+    return constant(tuple(range(1, len(cells) + 1)), torch.uint8, cells.device)[:, None]
 
 # %% ../notebooks/01_environments.ipynb #workspace
 @dataclass
@@ -699,20 +701,20 @@ class Workspace(Rows):
 
     def find(self, value: Tensor, among: Tensor) -> Tensor:
         """(B,) the place of a cell that holds the value (2, B), among these (N, B); 0 if there is none."""
-        return ((_both(self.cells == value[:, None]) & among) * _places(among)).amax(0)
+        return (((self.cells == value[:, None]).all(0) & among) * _places(among)).amax(0)
 
     def call(self, calls: Tensor, tool: Tensor, x: Tensor, y: Tensor, rng) -> tuple[Tensor, Tensor]:
         """Call a tool on x and y (2, B) where `calls` (B,): (is there a result, was another result lost)."""
         unary, places = _is_unary(tool), _places(self.live)
         at_x = self.find(x, self.live)
         at_y = self.find(y, self.live & (places != at_x)).masked_fill(unary, 0)
-        uses = _both(x == self.result) | (_both(y == self.result) & ~unary)
+        uses = (x == self.result).all(0) | ((y == self.result).all(0) & ~unary)
         lost = calls & self.unsaved & ~uses
 
-        *result, ok = _apply(tool, *x, *y)
+        result, ok = _apply(tool, x, y)
         if bool(self.flaky.any()):
             ok &= torch.rand(len(ok), generator=rng, device=ok.device) >= self.flaky
-        works, result = calls & ~lost & ok & (at_x > 0) & (unary | (at_y > 0)), torch.stack(result)
+        works = calls & ~lost & ok & (at_x > 0) & (unary | (at_y > 0))
 
         self.live &= (places != at_y) | ~works
         self.cells = torch.where((places == at_x) & works, result[:, None], self.cells)
@@ -721,7 +723,7 @@ class Workspace(Rows):
         return works, lost
 
 # %% ../notebooks/01_environments.ipynb #episodes
-DECISIONS_PER_NUMBER = 6
+DECISIONS_PER_NUMBER = 5
 
 
 @dataclass
@@ -752,7 +754,7 @@ class Episodes(Workspace):
 
     @property
     def bound(self) -> Tensor:
-        """(B,) decisions after which an episode ends: six for each number of the problem."""
+        """(B,) decisions after which an episode ends: five for each number of the problem."""
         return DECISIONS_PER_NUMBER * self.problems.n_numbers
 
 # %% ../notebooks/01_environments.ipynb #environment
@@ -763,8 +765,8 @@ class Environment(Episodes):
         """Carry out one decision of every problem; problems that are done ignore it.
 
         verb: (B,) THINK, KEEP, CALL or SAY. tool: (B,) index into TOOLS. x, y: (B, 2) values; SAY gives x as the
-        answer. Reward: 1 for the right answer, -0.5 for a wrong one, a lost result or the bound, and `share` for
-        each sub-task when it is first done.
+        answer. Reward: 1 for the right answer and `share` for each sub-task when it is first done; nothing for a
+        wrong answer, a lost result or the bound, which end the episode.
         """
         going, x, y = ~self.done, x.T.contiguous(), torch.where(_is_unary(tool), 1, y.T)
         self.decisions = self.decisions + going
@@ -773,18 +775,18 @@ class Environment(Episodes):
 
         works, lost = self.call(calls, tool, x, y, rng)
         paid = self.pay(works, tool, x, y)
-        correct = says & (self.live.sum(0) == 1) & _both(x == self.problems.answer.T)
+        correct = says & (self.live.sum(0) == 1) & (x == self.problems.answer.T).all(0)
         over = says | lost | (going & (self.decisions >= self.bound))
         self.done = self.done | over
-        reward = 1.5 * correct - 0.5 * over + paid * self.share
+        reward = correct + paid * self.share
         return Feedback(self.result.T, works, self.result[0].sign() * works, calls & ~works, reward, self.done,
                         correct)
 
     def pay(self, works: Tensor, tool: Tensor, x: Tensor, y: Tensor) -> Tensor:
         """(B,) did this call do a sub-task that was due? Each counts once."""
         x, y = x[:, None], y[:, None]
-        same = _both(self.sub_x == x) & _both(self.sub_y == y)
-        swapped = _both(self.sub_x == y) & _both(self.sub_y == x) & _commutes(tool)
+        same = ((self.sub_x == x) & (self.sub_y == y)).all(0)
+        swapped = ((self.sub_x == y) & (self.sub_y == x)).all(0) & _commutes(tool)
         match = (self.sub_tool == tool) & (same | swapped) & works & self.due
         place = (match * _places(match)).amax(0)
         self.due = self.due & (_places(match) != place)
@@ -862,8 +864,8 @@ class ScalarEnvironment(ScalarWorkspace):
             return Feedback(self.result, False, 0, False, 0.0, True, False)
         self.decisions += 1
         self.done = over or self.decisions >= self.bound
-        sign, reward = (self.result > 0) - (self.result < 0) if works else 0, reward + 1.5 * correct - 0.5 * self.done
-        return Feedback(self.result, works, sign, failed, reward, self.done, correct)
+        sign = (self.result > 0) - (self.result < 0) if works else 0
+        return Feedback(self.result, works, sign, failed, reward + correct, self.done, correct)
 
 # %% ../notebooks/01_environments.ipynb #registers
 CHOOSE, LEFT, RIGHT = range(3)
@@ -903,7 +905,7 @@ def action_names(n_registers: int) -> list[str]:
 def legal_actions(registers: Registers) -> Tensor:
     """(B, A) which actions are legal now."""
     r, n_live = registers, registers.live.sum(0)
-    arity = _constant(tuple(tool.arity for tool in TOOLS), torch.long, n_live.device)[:, None]
+    arity = constant(tuple(tool.arity for tool in TOOLS), torch.long, n_live.device)[:, None]
     choose = torch.cat((n_live >= arity, n_live[None] == 1)) & (r.phase == CHOOSE)
     point = r.live & (r.phase != CHOOSE) & (_places(r.live) != r.left + 1)
     return torch.cat((choose, point)).T

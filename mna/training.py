@@ -4,9 +4,9 @@
 
 # %% auto #0
 __all__ = ['PROFILES', 'FORMAT', 'HERE', 'TrainingConfig', 'from_profile', 'write_whole', 'write_json', 'read_json', 'save_agent',
-           'load_agent', 'remaining_share', 'stage_use', 'Run', 'save_run', 'config_from_dict', 'restore', 'load_run',
-           'read_metrics', 'Log', 'claimed', 'one_thread', 'checkpoint', 'learn', 'device_name', 'commit',
-           'circumstances', 'record', 'open_run', 'train']
+           'load_agent', 'remaining_share', 'iteration_size', 'stage_use', 'Run', 'save_run', 'config_from_dict',
+           'restore', 'load_run', 'read_metrics', 'Log', 'claimed', 'one_thread', 'checkpoint', 'learn', 'device_name',
+           'commit', 'circumstances', 'record', 'open_run', 'train']
 
 # %% ../notebooks/06_training.ipynb #imports
 import fcntl
@@ -29,29 +29,29 @@ from safetensors import SafetensorError, safe_open
 from tqdm.auto import tqdm
 
 import mna
-from .curriculum import Curriculum, CurriculumConfig, accuracy, evaluate, forgetting
-from .environments import FULL_LADDER, SEED_LADDER, MNAError, check_levels, generate
+from .curriculum import CurriculumConfig, Practice, accuracy, evaluate, forgetting
+from .environments import DECISIONS_PER_NUMBER, FULL_LADDER, LEVELS, SEED_LADDER, MNAError, check_levels
 from .memory import make_agent
 from .network import Agent, NetworkConfig, Stage
-from .ppo import PPOConfig, Rollout, play, update
+from .ppo import PPOConfig, Rollout, flat_weights, play, update
 
 # %% ../notebooks/06_training.ipynb #config
 @dataclass(frozen=True)
 class TrainingConfig:
-    """Everything that a run depends on. Raises MNAError for an unknown level, or a number below 1."""
+    """Everything that a run depends on. Raises MNAError for an unknown level, or a number that is too small."""
     profile: str = "seed"
     "The name of the run's settings."
     ladder: tuple[str, ...] = SEED_LADDER
     "Levels to learn, easiest first."
     decisions: int = 200_000
-    "Budget: training stops after the iteration that reaches it."
+    "Budget, never passed: training stops when it can't pay for `problems` more problems, each at its bound."
     seed: int = 0
     "Of weights, problems and play."
     problems: int = 96
-    "Problems an iteration."
+    "Problems of the first iterations; later ones are larger."
     judge_every: int = 5_000
     "Decisions between two judgements on fresh greedy episodes; the run is logged and saved with each."
-    judge_problems: int = 200
+    judge_problems: int = 100
     "Problems of each level in a judgement."
     test_problems: int = 2_000
     "Held-out problems of each level in the record."
@@ -63,8 +63,18 @@ class TrainingConfig:
         check_levels(self.ladder)
         for name in ("decisions", "problems", "judge_every", "judge_problems", "test_problems"):
             if getattr(self, name) < 1:
-                raise MNAError(f"{name} is {getattr(self, name)}, at least 1 is needed: "
-                               "give a positive number")
+                raise MNAError(f"{name} is {getattr(self, name)}, at least 1 is needed: give a positive number")
+        if self.affordable(0) < self.problems:
+            raise MNAError(f"decisions = {self.decisions} can't pay for one iteration: {self.problems} problems of up "
+                           f"to {self.bound} decisions; give at least {self.problems * self.bound}")
+
+    @property
+    def bound(self) -> int:  # decisions that the longest problem of the ladder may take
+        return DECISIONS_PER_NUMBER * max(LEVELS[name].numbers for name in self.ladder)
+
+    def affordable(self, decisions: int) -> int:
+        """How many problems the rest of the budget can pay for after so many decisions, each at its bound."""
+        return (self.decisions - decisions) // self.bound
 
 # %% ../notebooks/06_training.ipynb #profiles
 PROFILES = {
@@ -149,6 +159,11 @@ def remaining_share(config: TrainingConfig, decisions: int) -> float:
     left = max(0.0, 1 - decisions / config.decisions)
     return config.ppo.final_share + (1 - config.ppo.final_share) * left
 
+
+def iteration_size(config: TrainingConfig, decisions: int) -> int:
+    """Problems of the iteration after so many decisions: more as the steps get smaller (Smith et al. 2018)."""
+    return min(int(config.problems / remaining_share(config, decisions)), config.affordable(decisions))
+
 # %% ../notebooks/06_training.ipynb #stage-use
 def stage_use(rollout: Rollout) -> dict[str, float]:
     """The share of decisions made in each stage that has any."""
@@ -163,8 +178,8 @@ class Run:
         self.config, self.device = config, torch.device(device)
         self.agent = make_agent(config.network, config.seed).to(self.device)
         self.optimizer = torch.optim.Adam(
-            self.agent.parameters(), config.ppo.learning_rate, eps=1e-5, fused=True)
-        self.curriculum = Curriculum(config.ladder, config.curriculum)
+            [flat_weights(self.agent)], config.ppo.learning_rate, eps=1e-5, fused=True)
+        self.curriculum = Practice(config.ladder, config.curriculum)
         self.rng = torch.Generator(self.device).manual_seed(config.seed)
         self.decisions, self.seconds = 0, 0.0
 
@@ -174,14 +189,19 @@ class Run:
         share = remaining_share(self.config, self.decisions)
         for group in self.optimizer.param_groups:
             group["lr"] = config.learning_rate * share
-        level = self.curriculum.draw(self.config.problems, self.rng)
-        problems = generate(level, self.config.ladder, self.rng)
-        rollout = play(self.agent, problems, self.rng, floor=config.floor * share, shaping=config.shaping)
+        problems = self.curriculum.problems(iteration_size(self.config, self.decisions), self.rng)
+        floor = self.curriculum.floors(problems, config.floor * share)
+        rollout = play(self.agent, problems.trimmed(), self.rng, floor, shaping=config.shaping)
         metrics = update(self.agent, self.optimizer, rollout, config, share, self.rng)
-        self.curriculum.practised(level, rollout.correct)
+        self.curriculum.learned(problems, rollout.right)
         self.decisions += rollout.decisions
         self.seconds += time.perf_counter() - began
-        return metrics | dict(length=rollout.decisions / len(level)) | stage_use(rollout)
+        return metrics | dict(length=rollout.decisions / len(problems)) | stage_use(rollout)
+
+    @property
+    def finished(self) -> bool:
+        """Can the budget pay for no further iteration?"""
+        return self.config.affordable(self.decisions) < self.config.problems
 
     def judge(self) -> None:
         """Judge every level on fresh greedy episodes of the training split."""
@@ -219,7 +239,7 @@ def restore(run: Run, about: dict, tensors: dict[str, torch.Tensor]) -> None:
             state.setdefault(int(i), {})[key] = tensor
     run.optimizer.load_state_dict(run.optimizer.state_dict() | {"state": state})
     run.rng.set_state(tensors["rng"])
-    run.curriculum.load_state_dict(about["curriculum"])
+    run.curriculum.load_state_dict(about["curriculum"], run.device)
     run.decisions, run.seconds = about["decisions"], about["seconds"]
 
 
@@ -326,11 +346,11 @@ def learn(run: Run, log: Log, out: Path, quiet: bool = False) -> None:
     budget, every, hardest = run.config.decisions, run.config.judge_every, run.config.ladder[-1]
     metrics = []
     with tqdm(total=budget, initial=run.decisions, unit=" decisions", disable=quiet, mininterval=0.5) as bar:
-        while run.decisions < budget:
+        while not run.finished:
             before = run.decisions
             metrics.append(run.iterate())
-            bar.update(min(run.decisions, budget) - min(before, budget))
-            if run.decisions >= budget or run.decisions // every > before // every:
+            bar.update(run.decisions - before)
+            if run.finished or run.decisions // every > before // every:
                 shares = checkpoint(run, log, metrics, out)
                 bar.set_postfix_str(f"{hardest} {shares[hardest]:.0%}")
                 metrics = []
@@ -391,6 +411,9 @@ def open_run(config: TrainingConfig, out: Path, resume: bool, device="cpu") -> R
     if replace(run.config, decisions=config.decisions) != config:
         raise MNAError(f"{out} holds a {run.config.profile!r} run with seed {run.config.seed}, another one "
                        "than asked for; resume with the same profile and seed")
+    if config.decisions < run.decisions:
+        raise MNAError(f"{out} has spent {run.decisions} decisions, more than the {config.decisions} asked for; "
+                       "resume with a larger budget")
     run.config = config
     return run
 

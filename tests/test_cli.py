@@ -7,6 +7,8 @@ import sys
 import pytest
 
 from mna.__main__ import main
+from mna.memory import make_agent
+from mna.training import save_agent
 
 FOREIGN_DIGIT = "3+\N{ARABIC-INDIC DIGIT THREE}"
 BAD = {
@@ -39,6 +41,7 @@ BAD = {
     "evaluate a missing folder": ["evaluate", "/nowhere"],
     "unknown profile": ["train", "--profile", "huge", "--out", "{out}"],
     "no decisions": ["train", "--decisions", "0", "--out", "{out}"],
+    "too few decisions": ["train", "--profile", "smoke", "--decisions", "2399", "--out", "{out}"],
     "unknown device": ["train", "--device", "abacus", "--out", "{out}"],
     "nothing to resume": ["train", "--profile", "smoke", "--resume", "--out", "{out}"],
     "no out": ["train"],
@@ -70,8 +73,27 @@ def test_json_object(capsys):
     assert all(list(call) == ["tool", "x", "y", "result"] for call in found["calls"])
 
 
-def test_what_the_agent_gets_wrong_is_shown_as_wrong(capsys):
-    assert main(["solve", "--json", "1+2+3+4+5+6+7-8*(9-1)"]) == 0  # far beyond the seed ladder
+def test_what_the_agent_gets_wrong_is_shown_as_wrong(capsys, tmp_path):
+    """An agent that never learned anything, on problems whose answers are hardly ever hit by chance."""
+    save_agent(make_agent(seed=0), tmp_path)
+    problems = {f"({a}*7+4)-(5*{a + 2})": a * 7 + 4 - 5 * (a + 2) for a in range(11, 21)}
+    (tmp_path / "problems.txt").write_text("\n".join(problems))
+    words = ["solve", "--checkpoint", str(tmp_path), "--file", str(tmp_path / "problems.txt")]
+    assert main([*words, "--json"]) == 0
+    found = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert {one["problem"]: one["expected"] for one in found} == problems
+    assert all(one["correct"] == (one["answer"] == one["expected"]) for one in found)
+    wrong = [one for one in found if not one["correct"]]
+    assert len(wrong) > 5 and any(one["calls"] for one in wrong)
+    assert main(words) == 0
+    told = [line for line in capsys.readouterr().out.splitlines() if line.startswith("  answer ")]
+    for line, one in zip(told, found, strict=True):
+        given = "no answer" if one["answer"] is None else one["answer"]
+        assert line == f"  answer {given}, exact {one['expected']}: {'right' if one['correct'] else 'wrong'}"
+
+
+def test_a_problem_far_beyond_the_ladder_is_judged_by_its_answer(capsys):
+    assert main(["solve", "--json", "1+2+3+4+5+6+7-8*(9-1)"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert found["expected"] == -36 and found["correct"] == (found["answer"] == -36)
 
@@ -112,10 +134,11 @@ def test_evaluate_says_how_sure_it_is_and_what_chance_does(capsys):
 
 def test_train_in_its_own_process_then_in_use_then_evaluate(tmp_path, capsys):
     out = tmp_path / "run"
-    words = ["train", "--profile", "smoke", "--decisions", "800", "--seed", "3", "--out", str(out)]
+    words = ["train", "--profile", "smoke", "--decisions", "3000", "--seed", "3", "--out", str(out)]
     done = subprocess.run([sys.executable, "-m", "mna", *words], capture_output=True, text=True)
     assert done.returncode == 0 and "seed_hard" in done.stdout, done.stderr
     record = json.loads((out / "record.json").read_text())
-    assert record["seed"] == 3 and record["decisions"] >= 800
+    assert record["seed"] == 3 and record["budget"] == 3000
+    assert 3000 - 96 * 25 < record["decisions"] <= 3000  # what is left could not pay for another iteration
     assert main(words) == 2 and "holds a run already" in capsys.readouterr().err
     assert main(["evaluate", str(out), "--levels", "add", "--problems", "20"]) == 0

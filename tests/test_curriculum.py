@@ -9,8 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mna import curriculum as c
-from mna.environments import MNAError
+from mna.environments import PAD, MNAError, Problems, generate
 from mna.memory import make_agent
+from mna.ppo import floors, play
 
 LADDER = ("add", "one_op", "mul_add", "chain")
 SHARES = st.floats(0, 1, width=32)
@@ -158,6 +159,177 @@ def test_an_unknown_level_is_refused():
         c.Curriculum(("add", "tree99"))
 
 
+# ---- problems that were failed
+
+
+def practice(**config):
+    return c.Practice(LADDER, c.CurriculumConfig(**config))
+
+
+def same_problems(one, other):
+    return all(torch.equal(part, getattr(other, name)) for name, part in vars(one).items())
+
+
+def failing(practice, n, which, seed=0):
+    """An iteration of n problems of which these, (n,) yes or no, are failed; returns the problems."""
+    problems = practice.problems(n, rng(seed))
+    practice.learned(problems, ~which)
+    return problems
+
+
+def test_without_failed_problems_all_are_fresh():
+    mine = practice()
+    problems = mine.problems(50, rng(1))
+    chance = rng(1)
+    assert same_problems(problems, generate(mine.draw(50, chance), LADDER, chance, trim=False))
+    assert len(problems) == mine.fresh == 50
+    mine.learned(problems, torch.ones(50, dtype=torch.bool))  # and all are solved
+    assert len(mine.failed) == 0
+    again = mine.problems(50, rng(2))
+    assert len(again) == mine.fresh == 50 and not set(again.texts()) >= set(problems.texts())
+
+
+def test_problems_keep_their_padding_so_that_they_can_be_joined():
+    mine = c.Practice(("add", "chain"))
+    for seed in range(5):
+        problems = failing(mine, 10, torch.arange(10) < 6, seed)
+        full = generate(torch.tensor([0, 1]), ("add", "chain"), rng(), trim=False)
+        assert problems.kinds.shape[1:] == full.kinds.shape[1:] and problems.values.shape[1:] == full.values.shape[1:]
+        assert problems.trimmed().kinds.shape[1] == (problems.kinds != PAD).sum(1).max()
+
+
+@quick
+@given(st.integers(1, 60), st.integers(0, 60), st.sampled_from([0.0, 0.1, 0.3, 0.9]), st.integers(0, 99))
+def test_failed_problems_come_back_last_and_solved_ones_do_not(n, n_failed, retry, seed):
+    mine = practice(retry=retry)
+    which = torch.zeros(60, dtype=torch.bool)
+    which[torch.randperm(60, generator=rng(seed))[:n_failed]] = True
+    problems = failing(mine, 60, which, seed)
+    failed, shown = problems.select(which), problems.texts()
+    assert same_problems(mine.failed, failed)
+    again = min(int(retry * n), n_failed)
+    following = mine.problems(n, rng(seed + 1))
+    assert len(following) == n and mine.fresh == n - again
+    assert mine.failed is not None and same_problems(mine.failed, failed)  # until the outcome is known
+
+    tried = following.select(torch.arange(mine.fresh, n))
+    places = [row(problems, i) for i in which.nonzero()[:, 0].tolist()]
+    back = [row(tried, i) for i in range(again)]
+    assert all(back.count(one) <= places.count(one) for one in back), "each once, with its level and sub-tasks"
+    fresh = generate(mine.draw(mine.fresh, chance := rng(seed + 1)), LADDER, chance, trim=False)
+    assert same_problems(following.select(torch.arange(mine.fresh)), fresh)
+    solved_only = {text for text, bad in zip(shown, which.tolist(), strict=True) if not bad} - set(failed.texts())
+    assert not solved_only & set(tried.texts())
+
+
+def row(problems, i):
+    return [part[i].tolist() for part in vars(problems).values()]
+
+
+def test_a_problem_comes_back_until_it_is_solved():
+    mine = practice(retry=0.5)
+    hard = failing(mine, 20, torch.arange(20) == 3).texts()[3]
+    for attempt in range(3):
+        problems = mine.problems(20, rng(attempt + 1))
+        assert mine.fresh == 19 and problems.texts()[19] == hard
+        solved = torch.arange(20) < (19 if attempt < 2 else 20)  # all of the others, and it in the last attempt
+        mine.learned(problems, solved)
+    assert len(mine.failed) == 0 and mine.problems(20, rng(9)) is not None and mine.fresh == 20
+
+
+def test_which_failed_problems_are_tried_again_is_left_to_chance():
+    mine = practice(retry=0.2)
+    failing(mine, 60, torch.ones(60, dtype=torch.bool))
+    tried = {tuple(mine.problems(60, rng(seed)).texts()[48:]) for seed in range(5)}
+    assert len(tried) == 5
+    assert mine.problems(60, rng(1)).texts() == mine.problems(60, rng(1)).texts()
+
+
+def test_all_of_practice_may_go_to_failed_problems():
+    mine = practice(retry=1.0)
+    first = failing(mine, 10, torch.arange(10) < 10)
+    again = mine.problems(10, rng(1))
+    assert mine.fresh == 0 and sorted(again.texts()) == sorted(first.texts())
+    mine.learned(again, torch.ones(10, dtype=torch.bool))
+    assert len(mine.problems(10, rng(2))) == mine.fresh == 10
+
+
+def test_problems_tried_again_get_a_larger_floor():
+    mine = practice(retry=0.5, boost=2.5)
+    failing(mine, 40, torch.arange(40) % 2 == 0)
+    problems = mine.problems(40, rng(1))
+    assert mine.fresh == 20
+    for floor in (0.0, 0.02, 0.1, 0.35, 1.0):
+        plain, share = floors(problems, floor), mine.floors(problems, floor)
+        assert share.shape == (40, 1) and torch.equal(share[:20], plain[:20])
+        assert torch.equal(share[20:], (2.5 * plain[20:]).clamp(max=1))
+        assert (share <= 1).all() and ((share[20:] > plain[20:]).all() or floor in (0, 1))
+    assert (mine.floors(problems, 0.35) == 1).any()  # the limit is reached
+    with pytest.raises(MNAError, match="floor = 1.5"):
+        mine.floors(problems, 1.5)
+
+
+def test_fresh_problems_alone_have_the_plain_floor():
+    mine = practice()
+    problems = mine.problems(30, rng())
+    assert torch.equal(mine.floors(problems, 0.1), floors(problems, 0.1))
+
+
+@quick
+@given(st.lists(st.booleans(), min_size=40, max_size=40), st.integers(0, 99))
+def test_success_is_counted_on_fresh_problems_alone(solved, seed):
+    mine, book = practice(retry=0.5), c.Curriculum(LADDER)
+    first = failing(mine, 40, torch.arange(40) < 30, seed)
+    book.practised(first.level, torch.arange(40) >= 30)
+    assert torch.equal(mine.success, book.success)
+    problems, solved = mine.problems(40, rng(seed + 1)), torch.tensor(solved)
+    assert mine.fresh == 20
+    mine.learned(problems, solved)
+    book.practised(problems.level[:20], solved[:20])
+    assert torch.equal(mine.success, book.success)
+    assert same_problems(mine.failed, problems.select(~solved))  # those that failed again among them
+
+
+def same_future(one, other):
+    """Do both go on alike, whatever happens?"""
+    for seed in range(3):
+        a, b = one.problems(30, rng(seed)), other.problems(30, rng(seed))
+        assert same_problems(a, b) and one.fresh == other.fresh
+        assert torch.equal(one.floors(a, 0.1), other.floors(b, 0.1))
+        for mine, problems in ((one, a), (other, b)):
+            mine.learned(problems, torch.arange(30) % (seed + 2) == 0)
+    assert one.state_dict() == other.state_dict()
+
+
+@pytest.mark.parametrize("n_failed", [None, 0, 1, 25])
+def test_failed_problems_go_through_json(n_failed):
+    mine, other = practice(), practice()
+    if n_failed is not None:
+        failing(mine, 40, torch.arange(40) < n_failed)
+        failing(other, 40, torch.arange(40) < 7, seed=5)  # what it held is replaced
+    judge(mine, 100, [1.0, 0.5, 0.0, 0.0])
+    state = json.loads(json.dumps(mine.state_dict()))
+    assert set(state) == {*c.Curriculum(LADDER).state_dict(), "failed"}
+    other.load_state_dict(state)
+    assert torch.equal(other.success, mine.success) and other.first_mastered == mine.first_mastered
+    if n_failed:
+        assert isinstance(other.failed, Problems) and same_problems(mine.failed, other.failed)
+        assert all(part.dtype == getattr(mine.failed, name).dtype for name, part in vars(other.failed).items())
+    assert bool(other.failed) == bool(n_failed)
+    same_future(mine, other)
+
+
+def test_problems_tried_again_can_be_played_with_their_floors(agent):
+    mine = practice(retry=0.5)
+    for seed in range(3):
+        problems = mine.problems(40, rng(seed))
+        floor = mine.floors(problems, 0.1)
+        rollout = play(agent, problems.trimmed(), rng(seed), floor)
+        assert torch.equal(rollout.floor, floor)
+        mine.learned(problems, rollout.right)
+        assert len(mine.failed) == int((~rollout.right).sum()) > 20 and (seed == 0 or mine.fresh == 20)
+
+
 # ---- forgetting
 
 
@@ -239,7 +411,7 @@ def spied(monkeypatch):
 
     def fake_play(agent, problems, rng, **options):
         calls[-1].options = options
-        return SimpleNamespace(correct=calls[-1].level == 1)
+        return SimpleNamespace(right=calls[-1].level == 1)
 
     monkeypatch.setattr(c, "generate", fake_generate)
     monkeypatch.setattr(c, "play", fake_play)

@@ -148,7 +148,8 @@ def test_a_wiped_buffer_changes_nothing_where_none_is_needed():
 
 def test_without_slots_a_result_that_waits_is_lost():
     told, _ = follow(n.Agent(), "(3+4)*(9-2)", "ADD 3 4 SUB 9 2")
-    assert told[-1][1].done and not told[-1][1].correct and told[-1][1].reward < 0
+    assert told[-1][0] and told[-1][1].done and not told[-1][1].correct
+    assert told[-1][1].failed and not told[-1][1].present and told[-1][1].reward == 0
     told, _ = follow(n.Agent(), "(4*2+7)-5", "MUL 4 2 ADD result 7 SUB result 5 ANSWER")
     assert told[-1][1].correct
 
@@ -193,8 +194,7 @@ def test_a_seed_fixes_the_weights_and_leaves_the_global_generator_alone():
 def test_the_names_of_the_weights():
     """Checkpoints are stored under these names."""
     parts = {name.split(".")[0] for name in make_agent().state_dict()}
-    assert parts == set("fixed memory encoder number draft stage choice seen core look hidden head_stage "
-                        "query value".split())
+    assert parts == set("fixed memory encoder number draft told core look hidden query value".split())
 
 
 def test_wiped_play_and_play_agree_until_something_was_stored():

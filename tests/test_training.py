@@ -10,19 +10,24 @@ from pathlib import Path
 import pytest
 import record as book
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from mna import training
-from mna.curriculum import accuracy
+from mna.curriculum import Practice, accuracy
 from mna.environments import FULL_LADDER, SEED_LADDER, MNAError
 from mna.memory import make_agent
 from mna.network import NetworkConfig
 from mna.training import (
+    PROFILES,
     Run,
     TrainingConfig,
     from_profile,
+    iteration_size,
     load_agent,
     load_run,
     read_metrics,
+    remaining_share,
     save_agent,
     save_run,
     train,
@@ -30,7 +35,7 @@ from mna.training import (
 
 ROOT = Path(__file__).parent.parent
 SHIPPED = ROOT / "mna/checkpoints/seed"
-TINY = TrainingConfig("tiny", ladder=("add", "two_products"), decisions=800, problems=24, judge_every=250,
+TINY = TrainingConfig("tiny", ladder=("add", "two_products"), decisions=1500, problems=24, judge_every=250,
                       judge_problems=5, test_problems=20)  # fmt: skip
 WALL_CLOCK = {"seconds", "decisions_per_second", "date", "commit"}
 
@@ -98,12 +103,112 @@ def test_the_profiles_are_what_they_say():
     assert [c.profile for c in (smoke, seed, full)] == ["smoke", "seed", "full"]
     assert seed.decisions == 200_000 and seed.ladder == smoke.ladder == SEED_LADDER
     assert seed.test_problems == 2_000 and full.ladder == FULL_LADDER
+    assert seed.judge_problems == full.judge_problems == 100
     assert from_profile("seed", seed=5) == replace(seed, seed=5)
 
 
 def test_a_configuration_survives_json():
     config = from_profile("full", seed=3)
     assert training.config_from_dict(json.loads(json.dumps(asdict(config)))) == config
+
+
+# ---------------------------------------------------------------- the budget
+
+
+def unspent(config, decisions):
+    """What is left over is at least 0, and could not pay for another iteration."""
+    return 0 <= config.decisions - decisions < config.problems * config.bound
+
+
+def test_the_bound_is_that_of_the_longest_problem():
+    assert from_profile("seed").bound == 25 and from_profile("full").bound == 35
+    assert TINY.bound == 20 and replace(TINY, ladder=("add",)).bound == 10
+
+
+def test_what_the_budget_can_pay_for():
+    config = replace(TINY, decisions=1000)
+    assert [config.affordable(decisions) for decisions in (0, 1, 500, 980, 981, 1000)] == [50, 49, 25, 1, 0, 0]
+
+
+def test_iterations_grow_as_steps_shrink_and_never_beyond_the_budget():
+    seed = from_profile("seed")
+    assert iteration_size(seed, 0) == 96 and remaining_share(seed, 0) == 1
+    assert iteration_size(seed, 100_000) == int(96 / 0.55) and remaining_share(seed, 100_000) == pytest.approx(0.55)
+    sizes = [iteration_size(seed, decisions) for decisions in range(0, 175_000, 5_000)]
+    assert sizes == sorted(sizes) and len(set(sizes)) > 20
+    for decisions in range(0, 200_000, 777):
+        asked = int(96 / remaining_share(seed, decisions))
+        assert iteration_size(seed, decisions) == min(asked, (200_000 - decisions) // 25)
+    assert iteration_size(seed, 197_600) == 96  # the last one: what the budget can pay for
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+@settings(deadline=None, max_examples=40, derandomize=True)
+@given(st.integers(0, 60_000), st.floats(0, 1), st.floats(0.01, 1))
+def test_the_budget_is_never_passed_however_long_problems_take(profile, more, cost, final_share):
+    """cost: how much of its bound a problem takes; at 1 all of it."""
+    config = from_profile(profile)
+    config = replace(config, decisions=config.problems * config.bound + more,
+                     ppo=replace(config.ppo, final_share=final_share))  # fmt: skip
+    decisions, run = 0, Run.__new__(Run)
+    run.config = config
+    while True:
+        run.decisions = decisions
+        if run.finished:
+            break
+        size = iteration_size(config, decisions)
+        assert config.problems <= size and decisions + size * config.bound <= config.decisions
+        decisions += max(size, int(cost * size * config.bound))
+    assert unspent(config, decisions)
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("decisions", [480, 481, 1001, 2000])
+def test_a_run_stays_within_its_budget_and_uses_it_up(decisions, seed):
+    config = replace(TINY, decisions=decisions, seed=seed)
+    run, sizes = Run(config), []
+    assert not run.finished
+    while not run.finished:
+        sizes.append(iteration_size(config, run.decisions))
+        run.iterate()
+        assert run.decisions <= decisions
+    assert sizes[0] == 24 == min(sizes) and unspent(config, run.decisions)
+    assert decisions < 2000 or max(sizes) > 24
+
+
+@pytest.mark.parametrize("budget", [1, 100, 479])
+def test_a_budget_too_small_for_one_iteration_is_refused(budget):
+    refused(lambda: replace(TINY, decisions=budget), f"decisions = {budget} can't pay for one iteration of 24 problems",
+            "up to 20", "at least 480")  # fmt: skip
+    assert replace(TINY, decisions=480).affordable(0) == 24
+    refused(lambda: from_profile("smoke", decisions=2399), "at least 2400")
+
+
+def test_a_run_practises_what_it_failed(monkeypatch):
+    """With floors for those tried again, on problems without padding; all that is asked for is played."""
+    seen, play = [], training.play
+
+    def spied(agent, problems, rng, floor, **more):
+        seen.append((problems, floor))
+        return play(agent, problems, rng, floor, **more)
+
+    monkeypatch.setattr(training, "play", spied)
+    run = Run(TINY)
+    assert isinstance(run.curriculum, Practice)
+    size = iteration_size(TINY, 0)
+    metrics = run.iterate()
+    (problems, floor), failed = seen[-1], run.curriculum.failed.texts()
+    assert len(problems) == size == run.curriculum.fresh and 0 < len(failed) <= size
+    assert set(failed) <= set(problems.texts()) and metrics["length"] == pytest.approx(run.decisions / size)
+    share, size = remaining_share(TINY, run.decisions), iteration_size(TINY, run.decisions)
+    run.iterate()
+    (problems, floor), again = seen[-1], min(int(0.3 * size), len(failed))
+    assert len(problems) == size and run.curriculum.fresh == size - again and again > 3
+    assert set(problems.texts()[-again:]) <= set(failed)
+    plain = 3 / problems.n_numbers * TINY.ppo.floor * share
+    plain[-again:] *= TINY.curriculum.boost
+    torch.testing.assert_close(floor[:, 0], plain)
+    assert problems.kinds.shape[1] == problems.trimmed().kinds.shape[1]
 
 
 # ---------------------------------------------------------------- the same twice
@@ -135,7 +240,7 @@ def test_the_callers_random_numbers_and_threads_stay_untouched(tmp_path):
     torch.set_num_threads(2)
     torch.manual_seed(5)
     before = torch.get_rng_state()
-    trained(tmp_path, replace(TINY, decisions=100))
+    trained(tmp_path, replace(TINY, decisions=500))
     assert torch.equal(torch.get_rng_state(), before) and torch.get_num_threads() == 2
 
 
@@ -216,9 +321,11 @@ def test_a_finished_run_is_resumed_to_the_same_end(finished, tmp_path):
 
 
 def test_a_resumed_run_may_have_a_larger_budget(tmp_path):
-    trained(tmp_path, replace(TINY, decisions=300))
-    result = trained(tmp_path, replace(TINY, decisions=600), resume=True)
-    assert result["decisions"] >= 600 and result["budget"] == 600
+    small, large = replace(TINY, decisions=600), replace(TINY, decisions=1200)
+    before = trained(tmp_path, small)["decisions"]
+    result = trained(tmp_path, large, resume=True)
+    assert unspent(small, before) and unspent(large, result["decisions"]) and result["budget"] == 1200
+    assert result["decisions"] > before
 
 
 def test_a_saved_run_is_the_run(tmp_path):
@@ -227,14 +334,38 @@ def test_a_saved_run_is_the_run(tmp_path):
     run.judge()
     save_run(run, tmp_path / "run.safetensors")
     loaded = load_run(tmp_path / "run.safetensors")
-    assert loaded.config == run.config and loaded.decisions == run.decisions
+    assert loaded.config == run.config and loaded.decisions == run.decisions and loaded.finished == run.finished
+    assert loaded.curriculum.failed.texts() == run.curriculum.failed.texts() != []
     for one in (run, loaded):
         one.iterate()
+        (vector,) = one.optimizer.param_groups[0]["params"]  # still the agent's weights, after loading too
+        assert torch.equal(vector, torch.nn.utils.parameters_to_vector(one.agent.parameters()))
     assert equal(run.agent.state_dict(), loaded.agent.state_dict())
     assert run.curriculum.state_dict() == loaded.curriculum.state_dict()
 
 
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_a_run_on_a_gpu_is_resumed_there(tmp_path):
+    run = Run(TINY, "cuda")
+    run.iterate()
+    save_run(run, tmp_path / "run.safetensors")
+    loaded = load_run(tmp_path / "run.safetensors", "cuda")
+    assert len(loaded.curriculum.failed) > 0
+    for one in (run, loaded):
+        one.iterate()
+    assert run.decisions == loaded.decisions and run.curriculum.state_dict() == loaded.curriculum.state_dict()
+
+
 # ---------------------------------------------------------------- folders
+
+
+def test_a_run_is_not_resumed_with_less_than_it_has_spent(tmp_path):
+    spent = train(TINY, tmp_path / "run", quiet=True)["decisions"]
+    before = (tmp_path / "run" / "run.safetensors").read_bytes()
+    less = replace(TINY, decisions=spent - 1)
+    with pytest.raises(MNAError, match=f"has spent {spent} decisions"):
+        train(less, tmp_path / "run", resume=True, quiet=True)
+    assert (tmp_path / "run" / "run.safetensors").read_bytes() == before
 
 
 def test_nothing_to_resume(tmp_path):
@@ -351,7 +482,6 @@ def rewrite(name, change):
     (rewrite("agent.json", lambda data: b"[1, 2]"), ["agent.json is damaged"]),
     (rewrite("agent.json", lambda data: b"\xff\xfe\x00"), ["agent.json is damaged"]),
     (rewrite("agent.json", lambda data: data.replace(b'"width": 64', b'"width": 32')), ["fit together"]),
-    (rewrite("agent.json", lambda data: data.replace(b'"slots": 3', b'"slots": 5')), ["fit together"]),
     (rewrite("agent.json", lambda data: data.replace(b'"slots"', b'"slits"')), ["fit together"]),
     (rewrite("agent.json", lambda data: data.replace(b'"network"', b'"nutwork"')), ["fit together"]),
     (rewrite("agent.json", lambda data: data.replace(b'"format": 1', b'"format": 99')), ["is 99", "reads 1"]),
@@ -360,6 +490,15 @@ def test_a_checkpoint_that_can_not_be_used_is_refused(tmp_path, damage, words):
     save_agent(make_agent(seed=0), tmp_path)
     damage(tmp_path)
     refused(lambda: load_agent(tmp_path), str(tmp_path), *words)
+
+
+def test_an_agent_can_be_loaded_with_another_number_of_slots(tmp_path):
+    """Slots are interchangeable: no weight belongs to one of them."""
+    save_agent(make_agent(seed=0), tmp_path)
+    rewrite("agent.json", lambda data: data.replace(b'"slots": 3', b'"slots": 5'))(tmp_path)
+    loaded = load_agent(tmp_path)
+    assert loaded.memory.slots == 5 and equal(loaded.state_dict(), make_agent(seed=0).state_dict())
+    assert 0 <= greedy(loaded, ("seed_hard",), 20)["seed_hard"] <= 1
 
 
 def test_no_pickle_is_loaded_and_no_text_evaluated():
@@ -396,7 +535,7 @@ def test_the_record_says_what_the_book_quotes(finished):
     assert json.loads((out / "record.json").read_text(), parse_constant=pytest.fail) == result
     assert set(book.FIELDS) <= set(result)
     assert list(result["levels"]) == list(TINY.ladder)
-    assert TINY.decisions <= result["decisions"] and result["budget"] == TINY.decisions
+    assert unspent(TINY, result["decisions"]) and result["budget"] == TINY.decisions
     for level in result["levels"].values():
         assert set(book.LEVEL_FIELDS) <= set(level) and level["problems"] == TINY.test_problems
         assert 0 <= level["low"] <= level["accuracy"] + 1e-9 and level["accuracy"] - 1e-9 <= level["high"] <= 1
@@ -427,7 +566,8 @@ def greedy(agent, ladder, problems=500, seed=12, **options):
 def test_the_shipped_agent_is_small_and_the_one_of_its_record(shipped):
     assert sum(path.stat().st_size for path in SHIPPED.iterdir()) < 1_000_000
     saved = json.loads((SHIPPED / "record.json").read_text())
-    assert saved["profile"] == "seed" and saved["decisions"] >= 200_000
+    assert saved["profile"] == "seed" and saved["budget"] == 200_000
+    assert unspent(from_profile("seed"), saved["decisions"])
     assert saved["parameters"] == sum(weight.numel() for weight in shipped.parameters())
     hardest = saved["levels"]["seed_hard"]
     assert hardest["accuracy"] >= 0.99 and hardest["problems"] == 2000
