@@ -56,7 +56,7 @@ def measure(form: Form) -> Iterator[Row]:
     advance(run, 10_000)  # past the first clumsy episodes
     each, reached, bounds = [], [], []
     for _ in range(1 if form.short else 3):
-        before, (operations_each, rate) = matmul_rate(), training_rate(run, 20)
+        before, (operations_each, rate) = matmul_rate(), training_rate(run, 6 if form.short else 20)
         each.append(operations_each)
         reached.append(rate)
         bounds.append(max(before, matmul_rate()))

@@ -8,7 +8,7 @@ import sys
 from collections import Counter
 from collections.abc import Iterator
 
-from benchmarks.process import python
+from benchmarks.process import BenchmarkError, python
 from benchmarks.rows import Form, Row
 
 TRAIN = """
@@ -18,19 +18,23 @@ from mna.training import Run, from_profile
 torch.set_num_threads(1)
 advance(Run(from_profile({profile!r}, seed={seed})), {decisions})
 """
+MB = (1 if sys.platform == "darwin" else 1024) / 1e6  # of a unit of ru_maxrss
 PEAK = "import resource; print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
 SECONDS = "import time; start = time.process_time(); import {module}; print(time.process_time() - start)"
 
 
 def said(*words: str) -> subprocess.CompletedProcess:
-    """What a fresh Python says."""
-    return subprocess.run(python(*words), check=True, text=True, capture_output=True)
+    """What a fresh Python says. Raises BenchmarkError with its last line if it fails."""
+    done = subprocess.run(python(*words), text=True, capture_output=True)
+    if done.returncode:
+        reason = (done.stderr.strip().splitlines() or ["it said nothing"])[-1]
+        raise BenchmarkError(f"a fresh Python failed on {' '.join(words)[:200]!r} ({reason}): correct that first")
+    return done
 
 
 def peak(code: str) -> float:
     """Peak memory of a fresh process that runs the code, in MB."""
-    unit = 1 if sys.platform == "darwin" else 1024  # of ru_maxrss, in bytes
-    return int(said("-c", f"{code}\n{PEAK}").stdout) * unit / 1e6
+    return int(said("-c", f"{code}\n{PEAK}").stdout) * MB
 
 
 def import_seconds(module: str) -> float:
