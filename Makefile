@@ -9,7 +9,7 @@ RUN     := $(BUILD)/run/$(PROFILE)
 CODE    := $(wildcard mna/*.py)
 SOURCES := _config.yml _toc.yml $(shell find book notebooks -type f -not -path '*/.*' -not -name '*.pyc')
 
-.PHONY: help book serve test notebooks lint address clean FORCE
+.PHONY: help book serve test notebooks lint address bench clean FORCE
 
 help: ## list the targets
 	@grep -E '^[a-z]+:.*## ' Makefile | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 18
@@ -35,6 +35,9 @@ lint: .venv/.stamp ## check the style of the code, chapters included
 address: .venv/.stamp ## carry the address in pyproject.toml to the badges, set-up cells and _config.yml
 	$(BIN)/python scripts/address.py
 
+bench: .venv/.bench ## measure speed beside other agents (SHORT=1: 3 minutes; BASE=<rev>: ratios to a revision)
+	@$(BIN)/python -m benchmarks $(if $(SHORT),--short) $(if $(BASE),--base '$(BASE)')
+
 clean: ## remove what was built; .venv stays
 	rm -rf _build .pytest_cache .ruff_cache .hypothesis *.egg-info
 
@@ -43,6 +46,10 @@ clean: ## remove what was built; .venv stays
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install -q -r requirements.txt
 	$(BIN)/pip install -q --no-deps --no-build-isolation -e .
+	@touch $@
+
+.venv/.bench: .venv/.stamp benchmarks/requirements.txt
+	$(BIN)/pip install -q -r benchmarks/requirements.txt
 	@touch $@
 
 # The training chapter, run once for each profile and again when it or the package changes.

@@ -1,0 +1,66 @@
+"""What the package costs a process: memory of training, and seconds of `import mna`; each in fresh processes.
+
+This module must not load torch: the peak memory of a process counts in what it was started from.
+"""
+
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Iterator
+
+from benchmarks.process import BenchmarkError, python
+from benchmarks.rows import Form, Row
+
+TRAIN = """
+import torch
+from benchmarks.training import advance
+from mna.training import Run, from_profile
+torch.set_num_threads(1)
+advance(Run(from_profile({profile!r}, seed={seed})), {decisions})
+"""
+MB = (1 if sys.platform == "darwin" else 1024) / 1e6  # of a unit of ru_maxrss
+PEAK = "import resource; print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
+SECONDS = "import time; start = time.process_time(); import {module}; print(time.process_time() - start)"
+
+
+def said(*words: str) -> subprocess.CompletedProcess:
+    """What a fresh Python says. Raises BenchmarkError with its last line if it fails."""
+    done = subprocess.run(python(*words), text=True, capture_output=True)
+    if done.returncode:
+        reason = (done.stderr.strip().splitlines() or ["it said nothing"])[-1]
+        raise BenchmarkError(f"a fresh Python failed on {' '.join(words)[:200]!r} ({reason}): correct that first")
+    return done
+
+
+def peak(code: str) -> float:
+    """Peak memory of a fresh process that runs the code, in MB."""
+    return int(said("-c", f"{code}\n{PEAK}").stdout) * MB
+
+
+def import_seconds(module: str) -> float:
+    """Processor seconds to import a module where torch is there already."""
+    return float(said("-c", f"import torch\n{SECONDS.format(module=module)}").stdout)
+
+
+def slowest_imports(module: str, n: int = 3) -> str:
+    """The packages that take most of a module's import time over torch's, with their seconds."""
+    lines = said("-X", "importtime", "-c", f"import torch; import {module}").stderr.splitlines()
+    parts = [line.removeprefix("import time:").split("|") for line in lines if line.startswith("import time:")]
+    behind_torch = 1 + max(i for i, part in enumerate(parts) if part[2] == " torch")
+    seconds = Counter()
+    for alone, _, name in parts[behind_torch:]:
+        seconds[name.strip().split(".")[0]] += int(alone) / 1e6
+    return ", ".join(f"{package} {spent:.2f}" for package, spent in seconds.most_common(n))
+
+
+def measure(form: Form) -> Iterator[Row]:
+    repeats, decisions = (1, 10_000) if form.short else (3, 50_000)
+    idle = peak("import torch")
+    for profile, bar in (("seed", 300), ("full", 300)):
+        code = TRAIN.format(profile=profile, decisions=decisions, seed=form.seed)
+        yield Row(f"memory of training over an idle import torch, {profile} profile", "MB",
+                  [peak(code) - idle for _ in range(repeats)], at_most=bar, note=f"{decisions:,} decisions")
+    for module, bar in (("mna", 0.3), ("mna.training", None)):
+        seconds = [import_seconds(module) for _ in range(2 * repeats + 1)]
+        yield Row(f"import {module} over import torch", "s", seconds, at_most=bar,
+                  note=f"most of it in {slowest_imports(module)}")

@@ -1,0 +1,84 @@
+"""How speed and memory grow: problems at once, problem length, slots, width and threads; each point in a fresh process.
+
+`python -m benchmarks.growth POINT` prints a point's decisions/s and its process's peak memory in MB.
+"""
+
+import json
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, replace
+
+from benchmarks.footprint import MB, said
+from benchmarks.rows import Form, Row
+
+ITERATIONS = 3
+
+
+@dataclass(frozen=True)
+class Point:
+    """One training run, or the environment alone, at a size."""
+
+    axis: str
+    "What is varied, and its value, in words."
+    problems: int = 96
+    "At once."
+    level: str = "seed_hard"
+    slots: int = 3
+    width: int = 64
+    threads: int = 1
+    alone: bool = False
+    "The environment alone?"
+
+
+POINTS = [
+    *(Point(f"environment alone, {n:,} problems", problems=n, alone=True) for n in (64, 1024, 4096, 16_384, 65_536)),
+    *(Point(f"{n:,} problems", problems=n) for n in (64, 256, 1024, 4096)),
+    *(Point(f"level {level}", level=level) for level in ("add", "chain", "tree5", "tree7")),
+    *(Point(f"{n} slots", slots=n) for n in (1, 3, 8)),
+    *(Point(f"width {n}", width=n) for n in (32, 64, 128, 256)),
+    *(Point(f"{n} threads, wall clock", problems=1024, threads=n) for n in (1, 2)),
+]
+
+
+def training_rate(point: Point) -> float:
+    """Decisions/s of a few iterations with a fresh agent; of the wall clock, where there may be several threads."""
+    from mna.network import NetworkConfig
+    from mna.training import Run, TrainingConfig
+
+    network = replace(NetworkConfig(), width=point.width, slots=point.slots)
+    run = Run(TrainingConfig(ladder=(point.level,), problems=point.problems, network=network))
+    run.iterate()
+    clock = time.perf_counter if "wall clock" in point.axis else time.process_time
+    start, before = clock(), run.decisions
+    for _ in range(ITERATIONS):
+        run.iterate()
+    return (run.decisions - before) / (clock() - start)
+
+
+def environment_rate(point: Point) -> float:
+    """Decisions/s of the environment with its generator."""
+    from benchmarks.environment import rate
+
+    return rate((point.level,), max(200_000, 10 * point.problems), n=point.problems)[0]
+
+
+def measure(form: Form) -> Iterator[Row]:
+    for point in POINTS:
+        rate, peak = json.loads(said("-m", "benchmarks.growth", json.dumps(asdict(point))).stdout)
+        yield Row(f"growth: {point.axis}", "decisions/s", [rate], note=f"{peak:,.0f} MB the whole process")
+
+
+def main(text: str) -> None:
+    import resource
+
+    import torch
+
+    point = Point(**json.loads(text))
+    torch.set_num_threads(point.threads)
+    rate = environment_rate(point) if point.alone else training_rate(point)
+    print(json.dumps([rate, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * MB]))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

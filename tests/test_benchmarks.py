@@ -1,0 +1,172 @@
+"""The benchmark measures what it says it does: its way in for peers, its counts, its table. Nothing is timed."""
+
+import json
+import math
+import subprocess
+import sys
+from pathlib import Path
+
+import gymnasium as gym
+import numpy as np
+import pytest
+import torch
+
+from benchmarks import compare, report
+from benchmarks.arithmetic import matmul_rate, operations, training_rate
+from benchmarks.environment import rate
+from benchmarks.process import BenchmarkError
+from benchmarks.rows import Row, number
+from benchmarks.training import advance
+from mna.environments import SEED_LADDER
+from mna.training import Run, TrainingConfig
+
+ROOT = Path(__file__).parent.parent
+TINY = TrainingConfig("tiny", ladder=("add",), problems=16, judge_every=100, judge_problems=10)
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture
+def peer_env():
+    pytest.importorskip("sb3_contrib", reason="`make bench` installs the peers")
+    from benchmarks import peer_env
+
+    return peer_env
+
+
+# ---------------------------------------------------------------- the peers' way in
+
+
+def test_peers_see_what_the_environment_shows(peer_env):
+    peers, plain = peer_env.PeerEnv(12, seed=3), gym.make_vec(peer_env.NAME, 12, levels=SEED_LADDER)
+    (wanted, info), rng, ends = plain.reset(seed=3), np.random.default_rng(0), 0
+    seen = peers.reset()
+    for _ in range(60):
+        masks = np.stack(peers.env_method("action_masks"))
+        assert (seen == wanted).all() and (masks == info["action_mask"]).all()
+        actions = (rng.random(masks.shape) * masks).argmax(1)
+        seen, rewards, done, infos = peers.step(actions)
+        wanted, plain_rewards, plain_done, _, info = plain.step(actions)
+        assert (rewards == plain_rewards.astype(np.float32)).all() and (done == plain_done).all()
+        assert done.tolist() == ["terminal_observation" in its for its in infos]
+        for i in done.nonzero()[0]:  # the end of one problem, and the start of the next
+            assert (infos[i]["terminal_observation"] == info["final_obs"][i]).all()
+            assert not infos[i]["TimeLimit.truncated"] and infos[i]["correct"] == info["correct"][i]
+            ends += 1
+    assert ends > 24
+
+
+def test_an_agent_without_masks_gets_a_random_legal_action_and_keeps_its_legal_ones(peer_env):
+    masks = np.array([[True, False, True, True], [False, True, False, True]]).repeat(200, 0)
+    chosen = peer_env.legal_choices(np.ones(400, dtype=int), masks, np.random.default_rng(0))
+    assert (chosen[200:] == 1).all()
+    assert sorted(set(chosen[:200])) == [0, 2, 3]
+
+
+def test_peers_learn_on_it_and_are_judged_on_the_hardest_level(peer_env):
+    from benchmarks import peers, race
+
+    for make, masks in ((peers.masked, True), (peers.recurrent, False)):
+        model = make(0, num_envs=8, n_steps=8, batch_size=32)
+        model.learn(64)
+        assert model.num_timesteps == 64
+        env = peer_env.PeerEnv(20, levels=(race.HARDEST,), any_action=not masks)
+        assert 0 <= race.greedy_accuracy(model, env, masks) < 1
+
+
+# ---------------------------------------------------------------- counts
+
+
+def test_operations_of_a_linear_layer_are_those_counted_by_hand():
+    layer, x = torch.nn.Linear(8, 16), torch.rand(4, 8)
+    assert operations(lambda: layer(x)) == 2 * 4 * 8 * 16
+    assert operations(lambda: layer(x).sum().backward()) == 2 * (2 * 4 * 8 * 16)  # and the weights' gradient
+
+
+def test_the_share_of_the_arithmetic_bound_is_a_share():
+    each, reached = training_rate(Run(TINY), 2)
+    assert each > 0 and 0 < reached / matmul_rate(512, 3) < 1
+
+
+def test_training_stops_at_the_decisions_or_the_mastery_asked_for():
+    run = Run(TINY)
+    advance(run, 250)
+    assert 250 <= run.decisions < 250 + 16 * 20 and run.curriculum.history
+    run.curriculum.first_mastered["add"], before = 1, run.decisions
+    advance(run, math.inf, until="add")
+    assert run.decisions == before
+
+
+def test_the_environment_alone_plays_and_its_parts_fit_into_the_whole():
+    environment, generator, with_player = rate(("add",), 2_000, n=64)
+    assert 0 < generator < 1 and 0 < with_player < environment
+
+
+# ---------------------------------------------------------------- the table and the record
+
+ROWS = [
+    Row("fast", "decisions/s", [9e3, 12_345.6, 2e4], at_least=10_000, note="of three"),
+    Row("slow", "s", [math.inf, 3.0, math.inf], at_most=15),
+    Row("free", "MB", [1.234]),
+]
+
+
+def test_the_table_shows_medians_bars_and_what_was_not_reached():
+    head, _, fast, note, slow, free = report.table(ROWS).splitlines()
+    assert fast.split() == ["fast", "12,346", "decisions/s", "9,000", "…", "20,000", "≥", "10,000", "met"]
+    assert note.strip() == "(of three)"
+    assert slow.split() == ["slow", "–", "s", "3", "…", "–", "≤", "15", "missed"]
+    assert free.split() == ["free", "1.23", "MB"]
+    assert head.index("unit") == fast.index("decisions/s")
+
+
+def test_an_empty_table_is_a_head():
+    assert len(report.table([]).splitlines()) == 2
+
+
+@pytest.mark.parametrize("value, text", [(0, "0"), (99.94, "99.9"), (1e6, "1,000,000"), (math.inf, "–")])
+def test_numbers_are_short(value, text):
+    assert number(value) == text
+
+
+def test_the_record_is_plain_json_with_its_circumstances(tmp_path, monkeypatch):
+    monkeypatch.setattr(report, "PACKAGES", ("torch",))
+    report.write(tmp_path / "new" / "bench.json", ROWS, short=True)
+    record = json.loads((tmp_path / "new" / "bench.json").read_text(), parse_constant=pytest.fail)
+    assert {"commit", "date", "machine", "python", "torch"} <= set(record) and record["form"] == "short"
+    assert [row["value"] for row in record["rows"]] == [12_345.6, None, 1.234]
+    assert [row["met"] for row in record["rows"]] == [True, False, None]
+
+
+# ---------------------------------------------------------------- another revision
+
+
+def test_a_wrong_revision_is_told_in_one_line():
+    words = [sys.executable, "-m", "benchmarks", "--base", "no-such-revision"]
+    done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 1 and not done.stdout
+    assert done.stderr == ("benchmarks: BASE=no-such-revision is no revision of this repository: name a commit, "
+                           "a branch or a tag, for example BASE=HEAD~1\n")  # fmt: skip
+
+
+def test_an_option_is_no_revision(tmp_path):
+    with pytest.raises(BenchmarkError, match="no revision"):
+        compare.check_out("--all", tmp_path)
+
+
+def test_ratios_are_of_medians_new_over_old():
+    comparison = compare.Comparison()
+    for side, values in (("new", [2, 4, 90]), ("old", [2, 2, 2])):
+        comparison.add(side, Row("speed", "decisions/s", values))
+    comparison.add("new", Row("not yet measured", "s", [1]))
+    comparison.add("new", Row("not reached", "s", [math.inf]))
+    comparison.add("old", Row("not reached", "s", [3]))
+    head, speed, unreached = comparison.table().splitlines()
+    assert speed.split() == ["speed", "2", "4", "2", "decisions/s"]
+    assert unreached.split() == ["not", "reached", "–", "–", "3", "s"]
