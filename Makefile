@@ -7,7 +7,7 @@ BUILD   ?= _build
 BIN     := .venv/bin
 RUN     := $(BUILD)/run/$(PROFILE)
 CODE    := $(wildcard mna/*.py)
-SOURCES := _config.yml _toc.yml $(shell find book notebooks -type f -not -path '*/.*' -not -name '*.pyc')
+SOURCES := _config.yml _toc.yml $(shell find book notebooks results -type f -not -path '*/.*' -not -name '*.pyc')
 
 .PHONY: help book serve test notebooks lint address bench clean FORCE
 
@@ -65,7 +65,7 @@ $(BUILD)/06_training.ipynb: $(RUN).ipynb FORCE
 # Built from a copy of the sources, with the run in place of the saved chapter; the last good book stays until then.
 $(BUILD)/html/index.html: $(BUILD)/06_training.ipynb $(SOURCES) $(CODE)
 	rm -rf $(BUILD)/source && mkdir -p $(BUILD)/source
-	cp -R _config.yml _toc.yml book notebooks $(BUILD)/source
+	cp -R _config.yml _toc.yml book notebooks results $(BUILD)/source
 	cp $(BUILD)/06_training.ipynb $(BUILD)/source/notebooks/06_training.ipynb
 	cp $(RUN)/record.json $(BUILD)/source/record.json
 	$(BIN)/jupyter-book build -W -n --keep-going -q $(BUILD)/source >/dev/null

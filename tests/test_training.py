@@ -178,7 +178,7 @@ def test_a_run_stays_within_its_budget_and_uses_it_up(decisions, seed):
 
 @pytest.mark.parametrize("budget", [1, 100, 479])
 def test_a_budget_too_small_for_one_iteration_is_refused(budget):
-    refused(lambda: replace(TINY, decisions=budget), f"decisions = {budget} can't pay for one iteration of 24 problems",
+    refused(lambda: replace(TINY, decisions=budget), f"decisions = {budget} can't pay for one iteration: 24 problems",
             "up to 20", "at least 480")  # fmt: skip
     assert replace(TINY, decisions=480).affordable(0) == 24
     refused(lambda: from_profile("smoke", decisions=2399), "at least 2400")

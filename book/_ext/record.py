@@ -4,6 +4,8 @@ As a Sphinx extension it offers them to Markdown pages as substitutions: {{ head
 {{ level.seed_hard.accuracy }}, {{ levels_table }} and so on. The record is the one beside _config.yml, which
 `make book` puts there, else that of the agent which ships with the package.
 
+{{ seeds }} says how other seeds fared, from results/seed_profile.jsonl beside book/.
+
 As a command, `python book/_ext/record.py RECORD`, it prints what was reached.
 """
 
@@ -79,6 +81,27 @@ def headline(words):
     )
 
 
+def all_seeds():
+    """The records of all seeds that were run, a line each."""
+    path = Path(__file__).parents[2] / "results/seed_profile.jsonl"
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def seeds_in_words(records):
+    """How many seeds got there, and when, in one sentence."""
+
+    def moment(decisions):
+        return "never" if decisions == float("inf") else f"{decisions:,.0f}"
+
+    good = [r for r in records if min(level["accuracy"] for level in r["levels"].values()) >= 0.99]
+    when = sorted(r["levels"][HARDEST]["first_mastered"] or float("inf") for r in records)
+    median = (when[(len(when) - 1) // 2] + when[len(when) // 2]) / 2
+    return (
+        f"{len(good)} of {len(records)} seeds end at 99 % or more on every level; the hardest one is first mastered "
+        f"after {moment(when[0])} to {moment(when[-1])} decisions, {moment(median)} in the median."
+    )
+
+
 def rows(words):
     """The table of levels: COLUMNS, then one row of text per level."""
     cells = ("accuracy", "interval", "random", "forgetting", "mastered")
@@ -105,6 +128,7 @@ def set_substitutions(app, config):
     config.myst_substitutions = words | {
         "headline": headline(words),
         "levels_table": markdown_table(words),
+        "seeds": seeds_in_words(all_seeds()),
         "install": f"```sh\npip install git+{repository}\n```",
     }
 
