@@ -5,6 +5,7 @@ PROFILE ?= seed
 BUILD   ?= _build
 
 BIN     := .venv/bin
+NPM     := $(shell command -v npm)
 RUN     := $(BUILD)/run/$(PROFILE)
 CODE    := $(wildcard mna/*.py)
 SOURCES := _config.yml _toc.yml $(shell find book notebooks results -type f -not -path '*/.*' -not -name '*.pyc')
@@ -38,7 +39,7 @@ address: .venv/.stamp ## carry the address in pyproject.toml to the badges, set-
 bench: .venv/.bench ## measure speed beside other agents (SHORT=1: 3 minutes; BASE=<rev>: ratios to a revision)
 	@$(BIN)/python -m benchmarks $(if $(SHORT),--short) $(if $(BASE),--base '$(BASE)')
 
-clean: ## remove what was built; .venv stays
+clean: ## remove what was built; .venv and node_modules stay
 	rm -rf _build .pytest_cache .ruff_cache .hypothesis *.egg-info
 
 .venv/.stamp: requirements.txt pyproject.toml
@@ -52,6 +53,10 @@ clean: ## remove what was built; .venv stays
 	$(BIN)/pip install -q -r benchmarks/requirements.txt
 	@touch $@
 
+# What the pages load besides the theme. Where npm fails, the book falls back to public addresses and says so.
+node_modules/.stamp: package.json package-lock.json
+	npm ci --ignore-scripts --no-audit --no-fund --loglevel=error && touch $@ || rm -rf node_modules
+
 # The training chapter, run once for each profile and again when it or the package changes.
 $(RUN).ipynb: .venv/.stamp notebooks/06_training.ipynb $(CODE)
 	rm -rf $(RUN) && mkdir -p $(@D)
@@ -63,10 +68,11 @@ $(BUILD)/06_training.ipynb: $(RUN).ipynb FORCE
 	@cmp -s $< $@ || cp $< $@
 
 # Built from a copy of the sources, with the run in place of the saved chapter; the last good book stays until then.
-$(BUILD)/html/index.html: $(BUILD)/06_training.ipynb $(SOURCES) $(CODE)
+$(BUILD)/html/index.html: $(BUILD)/06_training.ipynb $(SOURCES) $(CODE) scripts/vendor.py $(if $(NPM),node_modules/.stamp)
 	rm -rf $(BUILD)/source && mkdir -p $(BUILD)/source
 	cp -R _config.yml _toc.yml book notebooks results $(BUILD)/source
 	cp $(BUILD)/06_training.ipynb $(BUILD)/source/notebooks/06_training.ipynb
 	cp $(RUN)/record.json $(BUILD)/source/record.json
+	@$(BIN)/python scripts/vendor.py node_modules $(BUILD)/source/vendor
 	$(BIN)/jupyter-book build -W -n --keep-going -q $(BUILD)/source >/dev/null
 	rm -rf $(BUILD)/html && mv $(BUILD)/source/_build/html $(BUILD)/html

@@ -1,8 +1,6 @@
 """The chapters keep their conventions; every internal link, anchor and image of the built book resolves."""
 
 import json
-import os
-import subprocess
 from pathlib import Path
 from urllib.parse import unquote, urljoin, urlsplit
 
@@ -67,15 +65,11 @@ def test_a_new_address_reaches_every_place(name):
 
 
 @pytest.fixture(scope="module")
-def book():
-    """The pages of a book built with the smoke profile, by path, and what `make book` printed."""
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("MAKE")}
-    command = ["make", "book", "PROFILE=smoke", "BUILD=_build/smoke"]
-    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
-    assert done.returncode == 0, (done.stdout + done.stderr)[-5000:]
-    html = ROOT / "_build/smoke/html"
+def book(built):
+    """The pages of the built book, by path, and what `make book` printed."""
+    html, printed = built
     pages = [page for page in html.rglob("*.html") if "_static" not in page.parts]
-    return {page: BeautifulSoup(page.read_bytes(), "html.parser") for page in pages}, done.stdout
+    return {page: BeautifulSoup(page.read_bytes(), "html.parser") for page in pages}, printed
 
 
 def test_make_book_says_what_was_reached_and_where_to_look(book):

@@ -1,0 +1,15 @@
+// Names and roles that the theme and docutils leave wrong for a screen reader. The first change of state comes
+// when the page is read and before the theme's scripts draw their icons.
+document.addEventListener("readystatechange", () => {
+  // What is written on a button is its name; the theme switch has its name already, and its icons need none.
+  for (const button of document.querySelectorAll(".search-button-field, details.hide > summary")) {
+    button.removeAttribute("aria-label");
+  }
+  for (const icon of document.querySelectorAll(".theme-switch")) {
+    icon.removeAttribute("title");
+  }
+  // A list has items.
+  for (const entry of document.querySelectorAll(".citation-list > .citation")) {
+    entry.setAttribute("role", "listitem");
+  }
+}, { once: true });
