@@ -3,6 +3,7 @@
 PYTHON  ?= python3
 PROFILE ?= seed
 BUILD   ?= _build
+REQUIREMENTS ?= requirements.txt
 
 BIN     := .venv/bin
 NPM     := $(shell command -v npm)
@@ -10,7 +11,7 @@ RUN     := $(BUILD)/run/$(PROFILE)
 CODE    := $(wildcard mna/*.py)
 SOURCES := _config.yml _toc.yml $(shell find book notebooks results -type f -not -path '*/.*' -not -name '*.pyc')
 
-.PHONY: help book serve test notebooks lint address bench clean FORCE
+.PHONY: help book serve test newest notebooks lint address bench clean FORCE
 
 help: ## list the targets
 	@grep -E '^[a-z]+:.*## ' Makefile | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 18
@@ -25,6 +26,13 @@ serve: .venv/.stamp ## show the built book on 127.0.0.1 (PORT=8000), for at most
 test: .venv/.stamp ## lint, tests, every notebook, a book build and its links
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile tests notebooks \
 		--nbval --nbval-current-env --nbval-sanitize-with tests/nbval_sanitize.cfg
+
+# In a copy with an environment of its own. Jupyter Book 2 is another program.
+newest: ## run the tests with the newest versions of the dependencies
+	rm -rf $(BUILD)/newest && mkdir -p $(BUILD)/newest
+	tar -c --exclude=./$(BUILD) --exclude=./_build --exclude=./.venv --exclude=./node_modules --exclude=./.git . | tar -x -C $(BUILD)/newest
+	sed -E '/^jupyter-book/s/==([^ ]+)/>=\1,<2/; s/==[^ ]+//' requirements.txt >$(BUILD)/newest.txt
+	$(MAKE) -C $(BUILD)/newest test BUILD=_build REQUIREMENTS=$(abspath $(BUILD)/newest.txt)
 
 notebooks: .venv/.stamp ## run every chapter with its defaults and save the outputs
 	OMP_NUM_THREADS=1 $(BIN)/jupyter execute --inplace notebooks/*.ipynb
@@ -45,7 +53,7 @@ clean: ## remove what was built; .venv and node_modules stay
 .venv/.stamp: requirements.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("$(PYTHON) is Python %d.%d and the book needs 3.11 or newer; name one: make PYTHON=python3.12" % sys.version_info[:2])'
 	$(PYTHON) -m venv .venv
-	$(BIN)/pip install -q -r requirements.txt
+	$(BIN)/pip install -q -r $(REQUIREMENTS)
 	$(BIN)/pip install -q --no-deps --no-build-isolation -e .
 	@touch $@
 

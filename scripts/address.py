@@ -2,8 +2,8 @@
 
     python scripts/address.py        (make address)
 
-It rewrites the repository of _config.yml, the pip line of README.md, and each chapter's Colab badge and
-set-up cell.
+It rewrites the repository of _config.yml and CITATION.cff, the pip line of README.md, and each chapter's Colab
+badge and set-up cell.
 """
 
 import json
@@ -52,6 +52,8 @@ def with_address(text, name, url):
     """The text of the file `name` with `url` in it; text that already has it comes back as it is."""
     if name == "_config.yml":
         return re.sub(r"(?m)^  url: .*$", f"  url: {url}", text)
+    if name == "CITATION.cff":
+        return re.sub(r"(?m)^repository-code: .*$", f"repository-code: {url}", text)
     if name == "README.md":
         return re.sub(r"git\+https://[\w./-]+", f"git+{url}", text)
     notebook = json.loads(text)
@@ -67,7 +69,8 @@ def with_address(text, name, url):
 
 def places(root=ROOT):
     """Every file that shows the address."""
-    return [root / "_config.yml", root / "README.md", *sorted((root / "notebooks").glob("*.ipynb"))]
+    by_hand = [root / name for name in ("_config.yml", "CITATION.cff", "README.md")]
+    return [*by_hand, *sorted((root / "notebooks").glob("*.ipynb"))]
 
 
 if __name__ == "__main__":

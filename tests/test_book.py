@@ -54,7 +54,7 @@ def test_every_place_shows_the_address_of_pyproject(path):
     assert new == text, f"{path} shows another address, or in another form: make address"
 
 
-@pytest.mark.parametrize("name", ["_config.yml", "README.md", CHAPTERS[0].name])
+@pytest.mark.parametrize("name", ["_config.yml", "CITATION.cff", "README.md", CHAPTERS[0].name])
 def test_a_new_address_reaches_every_place(name):
     path = next(path for path in address.places() if path.name == name)
     old, new = address.address(), "https://github.com/someone/else"
