@@ -97,7 +97,7 @@ def test_the_report_lines_its_columns_up():
 
 def test_the_readme_quotes_the_shipped_agent():
     headline = record.headline(record.in_words(record.load(record.shipped())))
-    readme, seeds = " ".join((ROOT / "README.md").read_text().split()), record.seeds_in_words(record.all_seeds())
+    readme, seeds = " ".join((ROOT / "README.md").read_text().split()), record.seeds_in_words(record.kept("seed"))
     for sentence in (headline, seeds):
         assert sentence in readme, f"README.md should say: {sentence}"
 
@@ -164,7 +164,7 @@ def test_serve_answers_on_the_loopback_address_until_it_is_interrupted(tmp_path)
 
 
 def test_the_records_of_the_seeds_hold_what_is_claimed():
-    runs = record.all_seeds()
+    runs = record.kept("seed")
     assert len({run["seed"] for run in runs}) == len(runs) >= 5
     for run in runs:
         assert run["decisions"] <= run["budget"] == 200_000

@@ -4,7 +4,8 @@ As a Sphinx extension it offers them to Markdown pages as substitutions: {{ head
 {{ level.seed_hard.accuracy }}, {{ levels_table }} and so on. The record is the one beside _config.yml, which
 `make book` puts there, else that of the agent which ships with the package.
 
-{{ seeds }} says how other seeds fared, from results/seed_profile.jsonl beside book/.
+{{ seeds }} says how other seeds fared, from results/seed_profile.jsonl beside book/; {{ full }} holds the words of the
+run in results/full_profile.jsonl, {{ full_levels_table }} its table.
 
 As a command, `python book/_ext/record.py RECORD`, it prints what was reached.
 """
@@ -81,9 +82,9 @@ def headline(words):
     )
 
 
-def all_seeds():
-    """The records of all seeds that were run, a line each."""
-    path = Path(__file__).parents[2] / "results/seed_profile.jsonl"
+def kept(profile):
+    """The records of a profile that are kept in results/, one for each seed."""
+    path = Path(__file__).parents[2] / f"results/{profile}_profile.jsonl"
     return [json.loads(line) for line in path.read_text().splitlines()]
 
 
@@ -128,7 +129,9 @@ def set_substitutions(app, config):
     config.myst_substitutions = words | {
         "headline": headline(words),
         "levels_table": markdown_table(words),
-        "seeds": seeds_in_words(all_seeds()),
+        "seeds": seeds_in_words(kept("seed")),
+        "full": in_words(kept("full")[0]),
+        "full_levels_table": markdown_table(in_words(kept("full")[0])),
         "install": f"```sh\npip install git+{repository}\n```",
     }
 
