@@ -9,9 +9,9 @@ BIN     := .venv/bin
 NPM     := $(shell command -v npm)
 RUN     := $(BUILD)/run/$(PROFILE)
 CODE    := $(wildcard mna/*.py)
-SOURCES := _config.yml _toc.yml $(shell find book notebooks results -type f -not -path '*/.*' -not -name '*.pyc')
+SOURCES := _config.yml _toc.yml genindex.md $(shell find book notebooks results -type f -not -path '*/.*' -not -name '*.pyc')
 
-.PHONY: help book serve test newest notebooks lint address bench clean FORCE
+.PHONY: help book pdf serve test newest notebooks lint address bench clean FORCE
 
 help: ## list the targets
 	@grep -E '^[a-z]+:.*## ' Makefile | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 18
@@ -19,6 +19,9 @@ help: ## list the targets
 book: $(BUILD)/html/index.html ## train the agent (PROFILE=seed, smoke or full) and build the book
 	@$(BIN)/python book/_ext/record.py $(RUN)/record.json
 	@echo "Open $(abspath $(BUILD)/html/index.html), or run: make serve"
+
+pdf: book ## print the built book into one PDF (needs chromium)
+	@$(BIN)/python scripts/pdf.py $(BUILD)/html $(BUILD)/model-native-agents.pdf
 
 serve: .venv/.stamp ## show the built book on 127.0.0.1 (PORT=8000), for at most 8 hours
 	@$(BIN)/python scripts/serve.py $(BUILD)/html
@@ -34,8 +37,8 @@ newest: ## run the tests with the newest versions of the dependencies
 	sed -E '/^jupyter-book/s/==([^ ]+)/>=\1,<2/; s/==[^ ]+//' requirements.txt >$(BUILD)/newest.txt
 	$(MAKE) -C $(BUILD)/newest test BUILD=_build REQUIREMENTS=$(abspath $(BUILD)/newest.txt)
 
-notebooks: .venv/.stamp ## run every chapter with its defaults and save the outputs
-	OMP_NUM_THREADS=1 $(BIN)/jupyter execute --inplace notebooks/*.ipynb
+notebooks: .venv/.stamp ## run every chapter with its defaults, save the outputs and record the run
+	OMP_NUM_THREADS=1 $(BIN)/python scripts/chapters.py
 	$(BIN)/nbdev-clean
 
 lint: .venv/.stamp ## check the style of the code, chapters included
@@ -78,7 +81,7 @@ $(BUILD)/06_training.ipynb: $(RUN).ipynb FORCE
 # Built from a copy of the sources, with the run in place of the saved chapter; the last good book stays until then.
 $(BUILD)/html/index.html: $(BUILD)/06_training.ipynb $(SOURCES) $(CODE) scripts/vendor.py $(if $(NPM),node_modules/.stamp)
 	rm -rf $(BUILD)/source && mkdir -p $(BUILD)/source
-	cp -R _config.yml _toc.yml book notebooks results $(BUILD)/source
+	cp -R _config.yml _toc.yml genindex.md book notebooks results $(BUILD)/source
 	cp $(BUILD)/06_training.ipynb $(BUILD)/source/notebooks/06_training.ipynb
 	cp $(RUN)/record.json $(BUILD)/source/record.json
 	@$(BIN)/python scripts/vendor.py node_modules $(BUILD)/source/vendor

@@ -13,6 +13,8 @@ from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+import pdf
+import pypdf
 import pytest
 import vendor
 
@@ -215,6 +217,13 @@ def test_the_address_of_the_book_leads_to_its_first_page(tab, site):
     tab.wait_for_url("**/book/intro.html")
 
 
+def test_the_index_stands_in_the_table_of_contents_and_leads_to_the_glossary(tab, site):
+    tab.goto(f"{site}/book/intro.html")
+    tab.locator("nav.bd-links a", has_text="Index").click()
+    tab.locator(".genindextable a", has_text="random legal policy").click()
+    tab.wait_for_url("**/glossary.html#term-random-legal-policy")
+
+
 @pytest.mark.parametrize("where", ["disk", "server"])
 def test_a_word_is_found_by_the_search_page(where, tab, html, site):
     start = site if where == "server" else html.as_uri()
@@ -252,3 +261,26 @@ def test_the_command_copies_what_the_pages_load(html, tmp_path):
     copied = {path.relative_to(tmp_path) for path in tmp_path.rglob("*") if path.is_file()}
     assert Path("mathjax/tex-mml-chtml.js") in copied and len(copied) > 20
     assert all((html / "_static" / path).is_file() for path in copied)
+
+
+PAGE = """<h1>{title}</h1><details>inside</details><a class="right-next" href="{next}.html">on</a>"""
+
+
+def test_the_pdf_has_every_page_in_order_and_names_no_file(tmp_path):
+    if CHROMIUM is None:
+        pytest.skip("chromium is not installed: apt-get install chromium")
+    (tmp_path / "book").mkdir()
+    (tmp_path / "book/intro.html").write_text(PAGE.format(title="First", next="second"))
+    (tmp_path / "book/second.html").write_text("<h1>Second</h1>")
+    command = [sys.executable, ROOT / "scripts/pdf.py", tmp_path, tmp_path / "book.pdf"]
+    subprocess.run(command, check=True, capture_output=True)  # by itself: one process drives one browser
+    made = pypdf.PdfReader(tmp_path / "book.pdf")
+    assert [item.title for item in made.outline] == ["First", "Second"] and len(made.pages) == 2
+    assert "inside" in made.pages[0].extract_text()
+    assert b"file:" not in (tmp_path / "book.pdf").read_bytes()
+
+
+def test_without_chromium_the_pdf_says_what_is_missing(tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(SystemExit, match="apt-get install chromium"):
+        pdf.main(tmp_path, tmp_path / "book.pdf")

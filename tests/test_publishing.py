@@ -1,11 +1,13 @@
 """The workflows call commands that exist; what is said about the project in several places agrees."""
 
+import json
 import re
 import subprocess
 import tomllib
 from pathlib import Path
 
 import pytest
+import status
 import yaml
 
 ROOT = Path(__file__).parent.parent
@@ -67,3 +69,55 @@ def test_contributing_names_files_and_commands_that_exist():
     files = [name for names in files for name in names if name and name != "mna/name.py"]
     assert "tests/test_environments.py" in files and all((ROOT / name).exists() for name in files)
     assert set(re.findall(r"`make ([a-z]+)`", text)) <= TARGETS
+
+
+CODE = {"cell_type": "code", "source": ["1 + 1"]}
+RAN = {"date": "2026-01-02", "seconds": 12.6, "python": "3.11.7", "mna": "0.1.0", "torch": "2.13.0", "numpy": "2.4.6"}
+RAN |= {"machine": "2 cores"}
+
+
+def status_rows(folder, chapter, runs, record=RAN):
+    """The status page's rows for one chapter, each a list of cells."""
+    for place, text in {"results/status.json": runs, "notebooks/01_try.ipynb": chapter, "record.json": record}.items():
+        (folder / place).parent.mkdir(exist_ok=True)
+        (folder / place).write_text(json.dumps(text))
+    return [line.strip("| ").split(" | ") for line in status.table(folder).splitlines()[2:]]
+
+
+def chapter(*cells, **metadata):
+    return {"cells": [{"cell_type": "markdown", "source": ["# 1 · Try\n", "more"]}, *cells], "metadata": metadata}
+
+
+def test_the_status_page_says_when_a_chapter_ran_and_with_what(tmp_path):
+    runs = {"01_try": RAN | {"code": status.code_of(chapter(CODE))}}
+    ((title, *cells),) = status_rows(tmp_path, chapter(CODE), runs)
+    assert title == "[1 · Try](../notebooks/01_try.ipynb)"
+    assert cells == ["2026-01-02", "13 s", "3.11.7", "0.1.0", "2.13.0", "2.4.6", "2 cores"]
+
+
+def test_the_status_page_says_when_the_code_has_changed_since(tmp_path):
+    runs = {"01_try": RAN | {"code": status.code_of(chapter(CODE))}}
+    (cells,) = status_rows(tmp_path, chapter(CODE, CODE), runs)
+    assert cells[-1] == "its code has changed since"
+
+
+def test_the_status_page_admits_that_a_chapter_has_no_record(tmp_path):
+    (cells,) = status_rows(tmp_path, chapter(CODE), {})
+    assert cells[1:] == ["–"] * 7 + ["no run is recorded yet"]
+
+
+def test_the_training_chapter_tells_of_its_own_run(tmp_path):
+    times = {"end_time": "2026-03-04T05:06:07+00:00", "duration": 61.2}
+    (cells,) = status_rows(tmp_path, chapter(CODE, papermill=times), {}, RAN | {"profile": "seed"})
+    assert cells[1:3] == ["2026-03-04", "61 s"] and cells[-1] == "profile seed"
+
+
+def test_the_repository_records_a_run_of_every_chapter():
+    runs = json.loads((ROOT / "results/status.json").read_text())
+    missing = {path.stem for path in (ROOT / "notebooks").glob("*.ipynb")} - set(runs)
+    assert not missing, f"{missing} have no run in results/status.json: make notebooks"
+
+
+@pytest.mark.parametrize("page", ["intro", "results", "how_to_use"])
+def test_the_prose_links_to_the_glossary(page):
+    assert (ROOT / f"book/{page}.md").read_text().count("{term}`") > 1

@@ -26,6 +26,7 @@ class LocalBadge(SphinxTransform):
 
 def use_vendored_files(app, config):
     config.html_static_path.append(str(PAGES))
+    config.html_theme_options["navbar_persistent"] = []  # the sidebar has the search already
     if not (Path(app.confdir) / "vendor").is_dir():
         return
     config.html_static_path.append("vendor")
