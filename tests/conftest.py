@@ -1,4 +1,4 @@
-"""What several test files share: one book, built once."""
+"""What the test files share: one thread, and one book, built once."""
 
 import fcntl
 import os
@@ -6,8 +6,18 @@ import subprocess
 from pathlib import Path
 
 import pytest
+import torch
 
 ROOT = Path(__file__).parent.parent
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    """Small operations are faster on one thread, and their last digits do not depend on the machine's cores."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="session")

@@ -24,14 +24,6 @@ ROOT = Path(__file__).parent.parent
 TINY = TrainingConfig("tiny", ladder=("add",), problems=16, judge_every=100, judge_problems=10)
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 @pytest.fixture
 def peer_env():
     pytest.importorskip("sb3_contrib", reason="`make bench` installs the peers")

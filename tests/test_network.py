@@ -19,14 +19,6 @@ settings.register_profile("network", deadline=None, max_examples=20, derandomize
 settings.load_profile("network")
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 def rng(seed=0):
     return torch.Generator().manual_seed(seed)
 

@@ -21,14 +21,6 @@ settings.load_profile("mna")
 CONFIG = ppo.PPOConfig()
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 def rng(seed=0):
     return torch.Generator().manual_seed(seed)
 

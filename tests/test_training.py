@@ -40,14 +40,6 @@ TINY = TrainingConfig("tiny", ladder=("add", "two_products"), decisions=1500, pr
 WALL_CLOCK = {"seconds", "decisions_per_second", "date", "commit"}
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 def trained(out, config=TINY, **options):
     return train(config, out, quiet=True, **options)
 
