@@ -72,8 +72,8 @@ def _commutes(tool: Tensor) -> Tensor:
 LIMIT = 2.0 ** 60
 
 
-def _apply(tool: Tensor, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-    """(results (2, B), ok (B,)) of one call a row. x, y: (2, B) numerators and denominators; a unary tool's y is 1."""
+def _apply(tool: Tensor, x, y) -> tuple[Tensor, Tensor]:
+    """(results (2, B), ok (B,)) of a call a row. x, y: (numerators, denominators), (B,) each; a unary tool's y is 1."""
     (xn, xd), (yn, yd) = x, y
     outcomes = [t.apply(xn, xd, yn, yd) for t in TOOLS]
     n, d = (torch.stack(part).gather(0, tool[None])[0] for part in zip(*outcomes, strict=True))
@@ -593,15 +593,15 @@ def _work_out(s: Structures, row: Tensor, tool: Tensor, numbers: Tensor):
             j = torch.where(negate, (N + M) * B + at, j)
         called = tool[m].clamp(min=0)
         (xn, xd, a), (yn, yd, b) = ([part.index_select(0, at) for part in flat] for at in (i, j))
-        operands.append((xn, xd, yn, yd))
+        operands.append((torch.stack((xn, xd)), torch.stack((yn, yd))))
         (n[N + m], d[N + m]), ok = _apply(called, (xn, xd), (yn, yd))
         code[N + m] = _mix(a + b * weight.index_select(0, called) + called)
         by_one = (tool[m] == DIV) & (yn == yd)  # there MUL would do as well as DIV
         good &= (tool[m] < 0) | (ok & (fraction | ((d[N + m] == 1) & ~by_one)))
     last = (N - 1 + (tool >= 0).sum(0)) * B + at
     *answer, code = (part.index_select(0, last) for part in flat)
-    xn, xd, yn, yd = (torch.stack(part, 1) for part in zip(*operands, strict=True))  # (B, M)
-    return torch.stack(answer, 1), torch.stack((xn, xd), 2), torch.stack((yn, yd), 2), good, code
+    x, y = (torch.stack(part).permute(2, 0, 1) for part in zip(*operands, strict=True))  # (B, M, 2)
+    return torch.stack(answer, 1), x, y, good, code
 
 # %% ../notebooks/01_environments.ipynb #draw
 def _draw(s: Structures, row: Tensor, rng: torch.Generator | None, high: int | None):
@@ -659,7 +659,7 @@ def generate(level: Tensor, ladder=FULL_LADDER, rng: torch.Generator | None = No
     row = s.first[level] + (torch.rand(len(level), generator=rng, device=level.device) * s.count[level]).long()
     todo, kept, rounds, made = torch.arange(len(level), device=level.device), torch.empty_like(row), [], 0
     for _ in range(100):
-        tries = max(1, 512 // len(todo))
+        tries = max(1, max(512, len(level) // 2) // len(todo))
         drawn, good, held_out = _draw(s, row[todo].repeat(tries), rng, high)
         good = (good & (held_out == (split == "test"))).view(tries, -1)
         first_good = good.byte().argmax(0) * len(todo) + torch.arange(len(todo), device=level.device)
@@ -691,7 +691,7 @@ class Feedback(Rows):
 
 # %% ../notebooks/01_environments.ipynb #same
 def _equal(a: Tensor, b: Tensor) -> Tensor:
-    """Where are these fractions, (2, ...) in lowest terms, the same?"""
+    """Where are these fractions in lowest terms the same? Each: numerators and denominators."""
     return (a[0] == b[0]) & (a[1] == b[1])
 
 
@@ -710,12 +710,12 @@ class Workspace(Rows):
     unsaved: Tensor  # (B,) is it neither used nor noted?
     flaky: Tensor    # (B,) probability that a call fails
 
-    def find(self, value: Tensor, among: Tensor) -> Tensor:
-        """(B,) the place of a cell that holds the value (2, B), among these (N, B); 0 if there is none."""
+    def find(self, value, among: Tensor) -> Tensor:
+        """(B,) the place of a cell that holds the value, two (B,), among these (N, B); 0 if there is none."""
         return ((_equal(self.cells, value) & among) * _places(among)).amax(0)
 
-    def call(self, calls: Tensor, tool: Tensor, x: Tensor, y: Tensor, rng) -> tuple[Tensor, Tensor]:
-        """Call a tool on x and y (2, B) where `calls` (B,): (is there a result, was another result lost)."""
+    def call(self, calls: Tensor, tool: Tensor, x, y, rng) -> tuple[Tensor, Tensor]:
+        """Call a tool on x and y, two (B,) each, where `calls` (B,): (is there a result, was another result lost)."""
         places, binary = _places(self.live), ~_is_unary(tool)
         at_x = self.find(x, self.live)
         at_y = self.find(y, self.live & (places != at_x)) * binary
@@ -779,7 +779,8 @@ class Environment(Episodes):
         answer. Reward: 1 for the right answer and `share` for each sub-task when it is first done; nothing for a
         wrong answer, a lost result or the bound, which end the episode.
         """
-        going, x, y = ~self.done, x.T.contiguous(), torch.where(_is_unary(tool), 1, y.T)
+        going = ~self.done
+        x, y = (part.unbind() for part in (x.T.contiguous(), torch.where(_is_unary(tool), 1, y.T)))  # a part: (B,)
         self.decisions = self.decisions + going
         self.unsaved = self.unsaved & (verb != KEEP)
         calls, says = going & (verb == CALL), going & (verb == SAY)
@@ -793,10 +794,11 @@ class Environment(Episodes):
         return Feedback(self.result.T, works, self.result[0].sign() * works, calls & ~works, reward, self.done,
                         correct)
 
-    def pay(self, works: Tensor, tool: Tensor, x: Tensor, y: Tensor) -> Tensor:
+    def pay(self, works: Tensor, tool: Tensor, x, y) -> Tensor:
         """(B,) did this call do a sub-task that was due? Each counts once."""
-        same = _equal(self.sub_x, x) & _equal(self.sub_y, y)
-        swapped = _equal(self.sub_x, y) & _equal(self.sub_y, x) & _commutes(tool)
+        sub_x, sub_y = self.sub_x.unbind(), self.sub_y.unbind()
+        same = _equal(sub_x, x) & _equal(sub_y, y)
+        swapped = _equal(sub_x, y) & _equal(sub_y, x) & _commutes(tool)
         match = (self.sub_tool == tool) & (same | swapped) & works & self.due
         place = (match * _places(match)).amax(0)
         self.due = self.due & (_places(match) != place)
