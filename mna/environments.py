@@ -77,7 +77,7 @@ def _apply(tool: Tensor, x, y) -> tuple[Tensor, Tensor]:
     (xn, xd), (yn, yd) = x, y
     outcomes = [t.apply(xn, xd, yn, yd) for t in TOOLS]
     n, d = (torch.stack(part).gather(0, tool[None])[0] for part in zip(*outcomes, strict=True))
-    size = torch.maximum(xn.abs(), xd).double() * torch.maximum(yn.abs(), yd)
+    size = torch.maximum(xn.abs(), xd.abs()).double() * torch.maximum(yn.abs(), yd.abs())
     ok = (d != 0) & (size < LIMIT)
     n, d = n * ok, torch.where(ok, d, 1)
     return torch.stack((n, d)) // (torch.gcd(n, d) * d.sign()), ok
