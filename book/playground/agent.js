@@ -18,7 +18,11 @@
   const row = ({ shape, data }, i) => data.subarray(i * shape[1], (i + 1) * shape[1]);
   const add = (x, y) => x.map((v, i) => v + y[i]);
   const sigmoid = x => 1 / (1 + Math.exp(-x));
-  const concat = (...parts) => Float64Array.from(parts.flatMap(part => [...part]));
+  function concat(...parts) {
+    const out = zeros(parts.reduce((size, part) => size + part.length, 0));
+    parts.reduce((at, part) => (out.set(part, at), at + part.length), 0);
+    return out;
+  }
   function dot(x, y) {
     let sum = 0;
     for (let i = 0; i < x.length; i++) sum += x[i] * y[i];
@@ -41,7 +45,15 @@
       this.bias = weights[`${name}.bias`].data;
     }
 
-    forward(x) { return Float64Array.from(this.bias, (b, i) => b + dot(row(this.weight, i), x)); }
+    forward(x) {
+      const out = Float64Array.from(this.bias), { data } = this.weight, size = x.length;
+      for (let i = 0, at = 0; i < out.length; i++) {
+        let sum = 0;
+        for (let j = 0; j < size; j++, at++) sum += data[at] * x[j];
+        out[i] += sum;
+      }
+      return out;
+    }
   }
 
   class Encoder {

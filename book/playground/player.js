@@ -100,7 +100,7 @@
       state = agent.observe(acted, back);
       origins.follow({ stage, choice }, move, back);
       if (move.verb === "CALL") calls.push({ ...move, result: back.value, lost: back.lost });
-      log({ stage, legal, ...heads, p, choice, ...back, move, answer: move.verb === "SAY" ? move.x : null });
+      log({ stage, legal, ...heads, p, choice, ...back, expected: heads.value, move, answer: move.verb === "SAY" ? move.x : null });
     }
     return frames;
   }

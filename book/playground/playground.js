@@ -3,7 +3,7 @@
 (function (mna) {
   const { Stage, STAGES, show } = mna;
   const folder = new URL(".", document.currentScript.src).href;
-  const $ = id => document.getElementById(`pg-${id}`), section = document.getElementById("playground");
+  const $ = id => document.getElementById(`pg-${id}`), section = document.getElementById("pg");
   const part = name => section.querySelector(`.pg-${name}`);
   const SIGNS = { "-": "−", "*": "×", "/": "÷" };
   const pretty = value => show(value).replace("-", "−");
@@ -187,7 +187,7 @@
     part("stages").replaceChildren(...STAGES.map(name => element("span", {
       className: `pg-${name.toLowerCase()}${name === STAGES[frame.answer ? Stage.ANSWER : frame.stage] ? " pg-on" : ""}`, textContent: name })));
     $("said").textContent = `${now.t} of ${now.frames.length - 1}. ${told(frame)}${wiped ? " The memory has been wiped." : ""}`;
-    $("said").className = !frame.done ? "" : frame.correct ? "pg-right" : "pg-wrong";
+    $("said").className = !frame.done ? "" : frame.correct ? "pg-good" : "pg-bad";
     $("time").value = now.t;
     $("time").setAttribute("aria-valuetext", `${now.t} of ${now.frames.length - 1}, ${STAGES[frame.stage]}`);
     $("first").disabled = $("back").disabled = now.t === 0;
@@ -200,7 +200,7 @@
     const calls = frame.calls.map(made => element("li", { textContent: call(made), className: made.result ? "" : "pg-failed" }));
     part("calls").replaceChildren(...calls);
     part("calls").scrollTop = 1e6;
-    $("value").textContent = frame.value === undefined ? "The critic has not been asked yet." : `The critic expects ${frame.value.toFixed(2)} reward from here on.`;
+    $("value").textContent = frame.expected === undefined ? "The critic has not been asked yet." : `The critic expects ${frame.expected.toFixed(2)} reward from here on.`;
   }
 
   function drawCandidates(frame) {
@@ -320,7 +320,7 @@
   $("level").value = ladder.includes("two_products") ? "two_products" : ladder[0];
   $("age").max = listed.length - 1;
   $("age").hidden = listed.length < 2;
-  $("agents").textContent = `Bars: ${judged} held-out problems of each level, in the stated ladder. ` + (listed.length < 2
+  $("agents").textContent = `Bars: ${judged} held-out problems of each level. ` + (listed.length < 2
     ? "This copy of the book was built without a training run: there is one agent only, and no slider."
     : `${listed.length} agents, kept by the training run of this book.`);
   listen();
