@@ -84,6 +84,7 @@ $(BUILD)/html/index.html: $(BUILD)/06_training.ipynb $(SOURCES) $(CODE) scripts/
 	cp -R _config.yml _toc.yml genindex.md book notebooks results $(BUILD)/source
 	cp $(BUILD)/06_training.ipynb $(BUILD)/source/notebooks/06_training.ipynb
 	cp $(RUN)/record.json $(BUILD)/source/record.json
+	mkdir $(BUILD)/source/run && cp -R $(RUN)/snapshots $(RUN)/agent.* $(RUN)/record.json $(BUILD)/source/run
 	@$(BIN)/python scripts/vendor.py node_modules $(BUILD)/source/vendor
 	$(BIN)/jupyter-book build -W -n --keep-going -q $(BUILD)/source >/dev/null
 	rm -rf $(BUILD)/html && mv $(BUILD)/source/_build/html $(BUILD)/html

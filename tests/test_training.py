@@ -437,10 +437,20 @@ def test_a_crash_in_a_checkpoint_leaves_the_last_one(finished, tmp_path, monkeyp
 
 def test_a_finished_folder_holds_these_files(finished):
     expected = {"agent.safetensors", "agent.json", "run.safetensors", "metrics.jsonl", "record.json", "lock"}
+    expected.add("snapshots")
     if importlib.util.find_spec("tensorboard"):
         expected.add("tensorboard")
         assert list((finished[0] / "tensorboard").glob("events.out.tfevents.*"))
     assert {path.name for path in finished[0].iterdir()} == expected
+
+
+def test_a_run_keeps_the_agent_as_it_was_when_it_passed_each_mark(tmp_path, monkeypatch):
+    monkeypatch.setattr(training, "SNAPSHOTS", (500, 1000, 10_000))
+    trained(tmp_path)
+    first, *later = sorted(int(path.name) for path in (tmp_path / "snapshots").iterdir())
+    assert first == 0 and [mark <= n for mark, n in zip((500, 1000), later, strict=True)] == [True, True]
+    assert equal(weights(tmp_path / "snapshots/0"), make_agent(TINY.network, TINY.seed).state_dict())
+    assert not equal(weights(tmp_path / f"snapshots/{later[0]}"), weights(tmp_path))
 
 
 # ---------------------------------------------------------------- agents
