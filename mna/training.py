@@ -81,7 +81,9 @@ PROFILES = {
     "smoke": TrainingConfig("smoke", decisions=6_000, judge_every=2_000, judge_problems=50,
                             test_problems=200),
     "seed": TrainingConfig("seed"),
-    "full": TrainingConfig("full", ladder=FULL_LADDER, decisions=2_000_000, problems=192, judge_every=50_000),
+    "full": TrainingConfig("full", ladder=FULL_LADDER, decisions=2_000_000, judge_every=50_000,
+                           network=NetworkConfig(encoder=(1, 0, 2, 0, 1)), ppo=PPOConfig(floor=0.05),
+                           curriculum=CurriculumConfig(review=0.1)),
 }
 
 
@@ -136,7 +138,7 @@ def load_agent(folder=None, device="cpu") -> Agent:
 
     Raises MNAError if it is missing, damaged, or of another shape or format.
     """
-    folder = Path(folder) if folder else HERE / "checkpoints" / "seed"
+    folder = Path(folder) if folder else HERE / "checkpoints" / "full"
     about = read_json(folder / "agent.json")
     if about.get("format") != FORMAT:
         raise MNAError(f"{folder}: its format is {about.get('format')!r}, this mna {mna.__version__} reads "
