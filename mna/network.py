@@ -206,9 +206,9 @@ class Near(nn.Linear):
         self.reach = reach
 
     def forward(self, x: Tensor, real: Tensor) -> Tensor:
-        """x: (L, U, D), zero where it is not real (L, U, 1). Returns the same shape, zero where it is not real."""
-        wide = F.pad(x, (0, 0, 0, 0, self.reach, self.reach))
-        return F.relu(super().forward(torch.cat((wide[:len(x)], x, wide[2 * self.reach:]), -1))) * real
+        """x: (U, L, D), zero where it is not real (U, L, 1). Returns the same shape, zero where it is not real."""
+        wide = F.pad(x, (0, 0, self.reach, self.reach))
+        return F.relu(super().forward(torch.cat((wide[:, :x.shape[1]], x, wide[:, 2 * self.reach:]), -1))) * real
 
 # %% ../notebooks/02_network.ipynb #sweep
 class Sweep(nn.Module):
@@ -221,16 +221,17 @@ class Sweep(nn.Module):
 
     @staticmethod
     def turned(x: Tensor) -> Tensor:
-        """The second half of the numbers in the opposite order of tokens; twice: as before. (L, U, D)."""
+        """The second half of the numbers in the opposite order of tokens; twice: as before. (U, L, D)."""
         ahead, back = x.chunk(2, -1)
-        return torch.cat((ahead, back.flip(0)), -1)
+        return torch.cat((ahead, back.flip(1)), -1)
 
     def forward(self, x: Tensor, real: Tensor) -> Tensor:
-        """x: (L, U, D), zero where it is not real (L, U, 1). Returns the same shape, zero where it is not real."""
-        (L, U, D), (a, b) = x.shape, self.unit.steps(x)
-        a, b = a.where(real, 1), b * real  # padding hands the state on
-        h = Scan.apply(self.turned(a).view(L * U, D), self.turned(b).view(L * U, D), x.new_zeros(U, D), [U] * L)
-        return self.out(self.turned(h.view(L, U, D))) * real
+        """x: (U, L, D), zero where it is not real (U, L, 1). Returns the same shape, zero where it is not real."""
+        (U, L, D), (a, b) = x.shape, self.unit.steps(x)
+        a, b = self.turned(a.where(real, 1)), self.turned(b * real)  # padding hands the state on
+        a, b = (part.transpose(0, 1).reshape(L * U, D) for part in (a, b))  # packed by place, as the scan reads
+        h = Scan.apply(a, b, x.new_zeros(U, D), [U] * L)
+        return self.out(self.turned(h.view(L, U, D).transpose(0, 1))) * real
 
 # %% ../notebooks/02_network.ipynb #encoder
 class Encoder(nn.Module):
@@ -246,11 +247,10 @@ class Encoder(nn.Module):
 
     def forward(self, kinds: Tensor) -> Tensor:
         """(U, L) token kinds -> (U, L, D); padding stays zero, so it never reaches a token."""
-        kinds = kinds.T  # (L, U): the order of the scan
         x, real = self.token(kinds), (kinds != PAD)[..., None]
         for layer in self.layers:
             x = x + layer(x, real)
-        return x.transpose(0, 1)
+        return x
 
 # %% ../notebooks/02_network.ipynb #unique-rows
 def unique_rows(kinds: Tensor) -> tuple[Tensor, Tensor]:

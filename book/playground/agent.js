@@ -1,7 +1,7 @@
 // The network for one problem at a time, without gradients. It mirrors mna/network.py and mna/memory.py class by
 // class, with the same names, and reads the weights by their names in agent.safetensors.
 //
-// When a layer changes there, change it here: `Encoder`, `MinGRU`, `GatedMemory` and the methods `encode`, `inputs`
+// When a layer changes there, change it here: `Near`, `Sweep`, `MinGRU`, `Encoder`, `GatedMemory` and the methods `encode`, `inputs`
 // and `heads` of `Agent` hold all of the arithmetic; `start`, `legal`, `act` and `observe` hold the agent's record.
 // tests/test_playground.py compares every logit with PyTorch's.
 "use strict";
@@ -56,37 +56,70 @@
     }
   }
 
-  class Encoder {
-    constructor(weights) {
-      this.token = weights["encoder.token.weight"];
-      this.dilations = [1, 2, 4, 8];
-      this.layers = this.dilations.map((_, i) => new Linear(weights, `encoder.layers.${i}`));
+  /** What stands beside each token, from `reach` places to its left and right. */
+  class Near extends Linear {
+    constructor(weights, name, reach) {
+      super(weights, name);
+      this.reach = reach;
     }
 
-    /** Token kinds (L) -> L vectors (D). */
-    forward(kinds) {
-      const nothing = zeros(this.token.shape[1]);
-      let x = kinds.map(kind => Float64Array.from(row(this.token, kind)));
-      this.layers.forEach((layer, i) => {
-        const reach = this.dilations[i];
-        x = x.map((here, t) => {
-          const wide = concat(x[t - reach] ?? nothing, here, x[t + reach] ?? nothing);
-          return add(here, layer.forward(wide).map(v => Math.max(0, v)));
-        });
-      });
-      return x;
+    /** L vectors (D) -> as many. */
+    layer(x) {
+      const nothing = zeros(x[0].length), { reach } = this;
+      return x.map((here, t) => this.forward(concat(x[t - reach] ?? nothing, here, x[t + reach] ?? nothing))
+        .map(v => Math.max(0, v)));
     }
   }
 
   class MinGRU {
-    constructor(weights) { this.gates = new Linear(weights, "core.gates"); }
+    constructor(weights, name) { this.gates = new Linear(weights, `${name}.gates`); }
+
+    /** h_t = a * h_{t-1} + b: [a, b] for an input (D). */
+    steps(x) {
+      const out = this.gates.forward(x), z = out.subarray(0, x.length).map(sigmoid);
+      return [z.map(v => 1 - v), z.map((v, i) => v * Math.tanh(out[x.length + i]))];
+    }
 
     forward(x, h) {
-      const out = this.gates.forward(x);
-      return h.map((before, i) => {
-        const z = sigmoid(out[i]);
-        return (1 - z) * before + z * Math.tanh(out[h.length + i]);
+      const [a, b] = this.steps(x);
+      return h.map((before, i) => a[i] * before + b[i]);
+    }
+  }
+
+  /** What stands before and after each token: a minimal GRU, half of its state from each end. */
+  class Sweep {
+    constructor(weights, name) {
+      this.unit = new MinGRU(weights, `${name}.unit`);
+      this.out = new Linear(weights, `${name}.out`);
+    }
+
+    /** L vectors (D) -> as many. */
+    layer(x) {
+      const D = x[0].length, steps = x.map(v => this.unit.steps(v)), h = x.map(() => zeros(D));
+      for (let i = 0; i < D; i++) {
+        let state = 0;
+        for (let k = 0; k < x.length; k++) {
+          const t = i < D / 2 ? k : x.length - 1 - k;
+          h[t][i] = state = steps[t][0][i] * state + steps[t][1][i];
+        }
+      }
+      return h.map(v => this.out.forward(v));
+    }
+  }
+
+  class Encoder {
+    constructor(weights, layers) {
+      this.token = weights["encoder.token.weight"];
+      this.layers = layers.map((reach, i) => {
+        const name = `encoder.layers.${i}`;
+        return reach ? new Near(weights, name, reach) : new Sweep(weights, name);
       });
+    }
+
+    /** Token kinds (L) -> L vectors (D). */
+    forward(kinds) {
+      const tokens = kinds.map(kind => Float64Array.from(row(this.token, kind)));
+      return this.layers.reduce((x, layer) => layer.layer(x).map((v, t) => add(x[t], v)), tokens);
     }
   }
 
@@ -112,9 +145,9 @@
   class Agent {
     constructor(weights, config) {
       this.width = config.width;
-      this.encoder = new Encoder(weights);
+      this.encoder = new Encoder(weights, config.encoder);
       for (const name of ["number", "draft", "look", "hidden", "query", "value"]) this[name] = new Linear(weights, name);
-      this.core = new MinGRU(weights);
+      this.core = new MinGRU(weights, "core");
       this.memory = new GatedMemory(weights, config.slots);
       this.told = weights.told;
       this.fixed = weights.fixed;
