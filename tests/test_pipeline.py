@@ -63,9 +63,8 @@ def test_pages_get_the_numbers_of_the_run_beside_them(tmp_path):
     assert "pip install git+https://example.org/mna" in words["install"]
 
 
-def test_without_a_run_they_get_those_of_the_shipped_agent(tmp_path):
-    shipped = json.loads((ROOT / "mna/checkpoints/seed/record.json").read_text())
-    assert substitutions(tmp_path)["commit"] == shipped["commit"]
+def test_without_a_run_they_get_those_of_the_first_kept_one(tmp_path):
+    assert substitutions(tmp_path)["commit"] == record.kept("seed")[0]["commit"]
 
 
 @pytest.mark.parametrize("field", record.FIELDS)
@@ -95,8 +94,8 @@ def test_the_report_lines_its_columns_up():
     assert last == "Profile seed, seed 3: 200,000 decisions in 41 s (4,831 a second)."
 
 
-def test_the_readme_quotes_the_shipped_agent():
-    headline = record.headline(record.in_words(record.load(record.shipped())))
+def test_the_readme_quotes_the_kept_runs():
+    headline = record.headline(record.in_words(record.kept("seed")[0]))
     readme, seeds = " ".join((ROOT / "README.md").read_text().split()), record.seeds_in_words(record.kept("seed"))
     for sentence in (headline, seeds):
         assert sentence in readme, f"README.md should say: {sentence}"

@@ -18,7 +18,7 @@ from mna.memory import make_agent
 from mna.network import ANSWER, fraction, legal
 from mna.training import HERE, load_agent, save_agent
 
-SHIPPED = HERE / "checkpoints/seed"
+SHIPPED = HERE / "checkpoints/full"
 LADDER = tuple(json.loads((SHIPPED / "record.json").read_text())["levels"])
 PAGE = """<!doctype html><html lang="en" data-theme="light"><meta charset="utf-8"><title>Playground</title>
 <main><h1>Playground</h1><h2>Play</h2>{}</main></html>"""

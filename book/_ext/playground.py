@@ -8,6 +8,7 @@ Weights are agent.safetensors as text, in a script each: scripts load from the d
 import base64
 import json
 import shutil
+from dataclasses import asdict
 from pathlib import Path
 
 SOURCES = Path(__file__).parents[1] / "playground"
@@ -18,7 +19,7 @@ def folders(run):
     """The agents to show as {decisions: folder}, the trained one last, and the ladder they were trained on."""
     import mna
 
-    run = run if run.is_dir() else Path(mna.__file__).parent / "checkpoints/seed"
+    run = run if run.is_dir() else Path(mna.__file__).parent / "checkpoints/full"
     record = json.loads((run / "record.json").read_text())
     early = {int(path.name): path for path in run.glob("snapshots/*")}
     return dict(sorted((early | {record["decisions"]: run}).items())), list(record["levels"])
@@ -54,8 +55,7 @@ def write(run, target):
         agent = load_agent(folder)
         text = base64.b64encode((folder / "agent.safetensors").read_bytes()).decode()
         (target / f"agent-{decisions}.js").write_text(f'mna.arrived({decisions}, "{text}");\n')
-        sizes = dict(width=agent.config.width, slots=agent.config.slots)
-        listed.append(dict(decisions=decisions, network=sizes, accuracy=judged(agent, ladder)))
+        listed.append(dict(decisions=decisions, network=asdict(agent.config), accuracy=judged(agent, ladder)))
     data = dict(agents=listed, ladder=ladder, problems=examples(ladder), judged=JUDGED,
                 kinds=KINDS, tools=[tool.name for tool in TOOLS])  # fmt: skip
     (target / "data.js").write_text(f"(globalThis.mna ??= {{}}).data = {json.dumps(data)};\n")

@@ -2,7 +2,7 @@
 
 As a Sphinx extension it offers them to Markdown pages as substitutions: {{ headline }}, {{ decisions }},
 {{ level.seed_hard.accuracy }}, {{ levels_table }} and so on. The record is the one beside _config.yml, which
-`make book` puts there, else that of the agent which ships with the package.
+`make book` puts there, else the first one in results/seed_profile.jsonl.
 
 {{ seeds }} says how other seeds fared, from results/seed_profile.jsonl beside book/; {{ full }} holds the words of the
 run in results/full_profile.jsonl, {{ full_levels_table }} its table.
@@ -21,13 +21,6 @@ FIELDS = (
 LEVEL_FIELDS = ("accuracy", "low", "high", "problems", "random", "forgetting", "first_mastered")
 COLUMNS = ("level", "accuracy", "95 % interval", "random legal policy", "forgetting", "mastered after")
 HARDEST = "seed_hard"
-
-
-def shipped():
-    """Where the record of the agent lies that ships with the package."""
-    import mna
-
-    return Path(mna.__file__).parent / "checkpoints/seed/record.json"
 
 
 def load(path):
@@ -124,7 +117,7 @@ def report(words):
 
 def set_substitutions(app, config):
     beside = Path(app.confdir) / "record.json"
-    words = in_words(load(beside if beside.exists() else shipped()))
+    words = in_words(load(beside) if beside.exists() else kept("seed")[0])
     repository = config.html_theme_options["repository_url"]
     config.myst_substitutions = words | {
         "headline": headline(words),
