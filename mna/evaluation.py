@@ -222,7 +222,7 @@ def accuracy_by_depth(agent: Agent, n: int, seed: int) -> dict[str, list[float]]
 class Experiment:
     """One run of the table."""
     kind: str
-    "headline, agent, trial, ablation, withheld, tutorial or shipped."
+    "headline, shipped, trial, agent, ablation, tutorial, withheld or flaky."
     name: str
     seed: int
     budget: int
@@ -430,7 +430,7 @@ def provenance(run: Experiment, seconds: float) -> dict:
     return dict(asdict(run), seconds=round(seconds, 1), code=code_version(), mna=mna.__version__,
                 python=platform.python_version(), torch=torch.__version__, numpy=np.__version__,
                 machine=f"{platform.machine()}, {os.cpu_count()} cores", date=date.today().isoformat(),
-                command=f"python -m mna.evaluation --only {run.kind}/{run.name}/{run.seed}")
+                command=f"python -m mna evidence --only {run.kind}/{run.name}/{run.seed}")
 
 
 def work(run: Experiment, path: Path) -> None:
@@ -490,7 +490,7 @@ def run_all(runs: list[Experiment], path: Path = RECORDS, workers: int = 2, keep
           f"{estimate(todo, read_records(path), workers) / 60:.0f} minutes on {workers} cores. Ctrl-C stops; the same "
           "command goes on.", flush=True)
     context, busy, failed, left = get_context("forkserver"), {}, [], list(todo)
-    context.set_forkserver_preload(["mna.evaluation"])
+    context.set_forkserver_preload(["mna.evaluation", "torch._dynamo"])  # slow to import: once for all runs
     try:
         while left or busy:
             done = {key_of(line) for line in read_records(path)}
@@ -532,8 +532,8 @@ def chosen(runs: list[Experiment], words: list[str]) -> list[Experiment]:
 
 
 def main(words: list[str] | None = None) -> int:
-    """`python -m mna.evaluation`: 0 when all is done, 1 if a run failed, 2 for bad input, 130 after Ctrl-C."""
-    parser = argparse.ArgumentParser("python -m mna.evaluation", description="Make all runs of the evidence.")
+    """`python -m mna evidence`: 0 when all is done, 1 if a run failed, 2 for bad input, 130 after Ctrl-C."""
+    parser = argparse.ArgumentParser("python -m mna evidence", description="Make all runs of the evidence.")
     parser.add_argument("--profile", default="full", help="smoke, full")
     parser.add_argument("--out", type=Path, help=f"file of records; else {RECORDS}, or a new file for smoke")
     parser.add_argument("--workers", type=int, default=os.cpu_count())
@@ -558,7 +558,3 @@ def main(words: list[str] | None = None) -> int:
         return 1
     print(f"All runs are in {path}")
     return 0
-
-
-if __name__ == "__main__" and "__file__" in globals():  # a kernel has no file
-    sys.exit(main())
