@@ -223,7 +223,7 @@ class Variation:
         return replace(config, ppo=replace(config.ppo, **self.ppo),
                        curriculum=replace(config.curriculum, **self.curriculum), **self.config)
 
-
+# %% ../notebooks/07_baselines.ipynb #built
 def built(kind: type[Agent], memory: bool = True, core: Callable | None = None) -> Callable:
     """A maker of agents of this kind: (network config, seed) -> agent."""
     def make(config: NetworkConfig, seed: int) -> Agent:

@@ -8,7 +8,8 @@ __all__ = ['FORMS', 'TRIALS', 'TUNING_SEED', 'FLAKY', 'RECORDS', 'iqm', 'bootstr
            'share_right', 'larger', 'tree_depth', 'generalisation', 'accuracy_by_depth', 'Experiment', 'table',
            'configured', 'trained', 'reached', 'by_level', 'probes', 'with_flaky', 'ceiling', 'best_trial', 'perform',
            'perform_agent', 'withheld_accuracy', 'shipped_ladder', 'code_version', 'read_records', 'append', 'key_of',
-           'provenance', 'work', 'unfinished', 'calibrated', 'estimate', 'ready', 'run_all', 'chosen', 'main']
+           'provenance', 'work', 'unfinished', 'calibrated', 'estimate', 'ready', 'run_all', 'chosen', 'main', 'select',
+           'scores', 'summary']
 
 # %% ../notebooks/07_evaluation.ipynb #evaluation-imports
 import argparse
@@ -33,6 +34,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+# %% ../notebooks/07_evaluation.ipynb #evaluation-imports-mna
 import mna
 from mna.baselines import (
     ABLATIONS,
@@ -90,7 +92,7 @@ def bootstrap_interval(scores, statistic=iqm, resamples: int = 2000, seed: int =
                       rng=np.random.default_rng(seed)).confidence_interval
     return float(found.low), float(found.high)
 
-
+# %% ../notebooks/07_evaluation.ipynb #comparisons
 def performance_profile(scores, thresholds) -> np.ndarray:
     """The share of runs and levels with a score of at least each threshold."""
     return (np.asarray(scores).reshape(-1, 1) >= np.asarray(thresholds)).mean(0)
@@ -123,7 +125,7 @@ def extra_level(level: Level):
     finally:
         del LEVELS[level.name]
 
-
+# %% ../notebooks/07_evaluation.ipynb #drawn
 def drawn(level: str, n: int, rng: torch.Generator, high: int | None = None) -> Problems:
     """n held-out problems of a level."""
     return generate(torch.zeros(n, dtype=torch.long), (level,), rng, "test", high)
@@ -206,7 +208,7 @@ def generalisation(agent: Agent, ladder: tuple[str, ...], n: int, seed: int) -> 
     return {split: {name: share_right(agent, problems) for name, problems in parts.items()}
             for split, parts in found.items()}
 
-
+# %% ../notebooks/07_evaluation.ipynb #by-depth
 def accuracy_by_depth(agent: Agent, n: int, seed: int) -> dict[str, list[float]]:
     """{depth: [accuracy, problems]} of random trees with 3 to 7 operands, n each."""
     levels = tuple(f"tree{k}" for k in range(3, 8))
@@ -243,7 +245,7 @@ TUNING_SEED = 100  # of trials; no reported run has it
 FLAKY = (0.0, 0.05, 0.1, 0.2)
 RECORDS = Path("results/evidence.jsonl")
 
-
+# %% ../notebooks/07_evaluation.ipynb #table
 def table(profile: str = "full") -> list[Experiment]:
     """All runs of a profile, the most important first. Raises MNAError for an unknown profile."""
     if profile not in ("smoke", "full"):
@@ -515,7 +517,7 @@ def run_all(runs: list[Experiment], path: Path = RECORDS, workers: int = 2, keep
             process.join()
     return failed
 
-# %% ../notebooks/07_evaluation.ipynb #main
+# %% ../notebooks/07_evaluation.ipynb #chosen
 def chosen(runs: list[Experiment], words: list[str]) -> list[Experiment]:
     """The runs that one of the words names: kind, kind/name or kind/name/seed; all, without words.
 
@@ -530,7 +532,7 @@ def chosen(runs: list[Experiment], words: list[str]) -> list[Experiment]:
             raise MNAError(f"no run is named {word!r}; there are: {', '.join(kinds)}")
     return [run for run in runs if not words or names(run) & set(words)]
 
-
+# %% ../notebooks/07_evaluation.ipynb #main-command
 def main(words: list[str] | None = None) -> int:
     """`python -m mna evidence`: 0 when all is done, 1 if a run failed, 2 for bad input, 130 after Ctrl-C."""
     parser = argparse.ArgumentParser("python -m mna evidence", description="Make all runs of the evidence.")
@@ -558,3 +560,24 @@ def main(words: list[str] | None = None) -> int:
         return 1
     print(f"All runs are in {path}")
     return 0
+
+# %% ../notebooks/07_evaluation.ipynb #reading
+def select(lines: list[dict], kind: str, name: str | None = None) -> list[dict]:
+    """The runs of a kind, and of a name."""
+    return [line for line in lines if line["kind"] == kind and name in (None, line["name"])]
+
+
+def scores(lines: list[dict], levels) -> np.ndarray:
+    """Held-out accuracies, (runs, levels). Raises MNAError for no runs."""
+    if not lines:
+        raise MNAError("no run is there to read: make them with `make evidence`")
+    return np.array([[line["levels"][level]["accuracy"] for level in levels] for line in lines])
+
+
+def summary(lines: list[dict], levels) -> dict:
+    """Runs; mean of the hardest level (the last) and IQM of all, each with its interval, None for one run."""
+    found = scores(lines, levels)
+    hardest, one = found[:, -1:], len(found) < 2
+    return dict(runs=len(found), hardest=float(hardest.mean()), iqm=float(iqm(found)),
+                hardest_interval=None if one else bootstrap_interval(hardest, np.mean),
+                iqm_interval=None if one else bootstrap_interval(found))
