@@ -112,7 +112,7 @@ def improvement(x, y) -> float:
 FORMS = {
     "unseen form": ("c=a*x+b", "b+a*x=c", "c=a*(x-b)", "x*a-b=c"),
     "minus in front": ("b-a*x=c", "a*(b-x)=c", "c-a*x=b"),
-    "zeros and ones": ("a*x+0=c", "1*x+b=c", "a*x+b=0", "0-x=c"),
+    "zeros and ones": ("a*x+0=c", "0+x=c", "a*x+b=0", "0-x=c"),
 }
 
 
@@ -132,13 +132,19 @@ def drawn(level: str, n: int, rng: torch.Generator, high: int | None = None) -> 
 
 
 def rewritten(level: str, n: int, values: tuple[int, ...], rng: torch.Generator) -> Problems:
-    """n problems of a level with all numbers drawn from these values; only those that can be solved."""
+    """n problems of a level with all numbers drawn from these values, that can be solved.
+
+    Each has a number outside of the level's range, so that training can't contain it.
+    """
+    high = LEVELS[level].high
     texts: list[str] = []
     while len(texts) < n:
         problems = drawn(level, n, rng)
         places = torch.randint(len(values), problems.values.shape[:2], generator=rng)
-        problems.values[..., 0] = torch.tensor(values)[places]
-        texts += [text for text in problems.texts() if solvable(text)]
+        problems.values[..., 0] = new = torch.tensor(values)[places]
+        real = torch.arange(new.shape[1]) < problems.n_numbers[:, None]
+        outside = (((new == 0) | (new > high)) & real).any(1)
+        texts += [text for text in problems.select(outside).texts() if solvable(text)]
     return Problems.from_text(texts[:n])
 
 
@@ -199,7 +205,8 @@ def generalisation(agent: Agent, ladder: tuple[str, ...], n: int, seed: int) -> 
                                 for level in ladder if level != "one_op"},  # large numbers rarely divide
              "zeros and ones": {level: rewritten(level, n, (0, 1), rng) for level in ladder
                                 if not level.startswith("linear")},
-             "all alike": {level: rewritten(level, n, (2,), rng) for level in ("add", "mul_add", "chain", "seed_hard")}}
+             "all alike": {level: rewritten(level, n, (12,), rng)
+                           for level in ("add", "mul_add", "chain", "seed_hard")}}
     if "linear" in ladder:
         found["equations"] = {name: equations(forms, n, rng) for name, forms in FORMS.items()}
     with extra_level(Level("tree8", "more operands than ever trained", operands=8)):
@@ -288,13 +295,14 @@ def reached(run: VariedRun) -> dict:
     """What a training run leaves: curve, held-out accuracy beside chance, what was forgotten."""
     curriculum, config = run.curriculum, run.config
     lost = forgetting(curriculum.history, config.ladder, curriculum.first_mastered)
-    before, end = (np.array([lost[level][name] for level in config.ladder[:-1] if level in lost])
-                   for name in ("forgetting", "worst_dip"))
+    moved = [-lost[level]["forgetting"] for level in config.ladder[:-1] if level in lost]  # BWT leaves out the last
+    dips = [level["worst_dip"] for level in lost.values()]
     return dict(
         ladder=list(config.ladder), decisions=run.decisions, parameters=parameters(run.agent),
         levels=evaluate(run.agent, config.ladder, config.test_problems, config.seed), history=curriculum.history,
         first_mastered=curriculum.first_mastered, forgetting=lost,
-        bwt=-float(before.mean()) if len(before) else None, worst_dip=float(end.max()) if len(end) else None)
+        bwt=float(np.mean(moved)) + 0.0 if moved else None,
+        worst_dip=max(dips, default=None))
 
 
 def by_level(agent: Agent, ladder, n: int, seed: int, **options) -> dict[str, float]:
@@ -329,8 +337,11 @@ def ceiling(ladder, n: int, seed: int) -> dict[str, dict[str, float]]:
 
 # %% ../notebooks/07_evaluation.ipynb #perform
 def best_trial(agent: str, done: list[dict]) -> str:
-    """The trial that is best on held-out problems of its own seed, for an agent; the first one on a tie."""
-    scores = {line["name"].split(".")[1]: np.mean([level["accuracy"] for level in line["levels"].values()])
+    """The trial of an agent that does best at its last judgement; the first one on a tie.
+
+    Judgements are on fresh problems of the training split: held-out ones choose nothing.
+    """
+    scores = {line["name"].split(".")[1]: np.mean(line["history"][-1][1])
               for line in done if line["kind"] == "trial" and line["name"].split(".")[0] == agent}
     if not scores:
         raise MNAError(f"no trial of {agent!r} is there to choose from: run the whole table, trials come first")

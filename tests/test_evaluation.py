@@ -149,6 +149,15 @@ def test_intervals_hold_the_mean_about_as_often_as_they_say():
     assert 49 <= hits
 
 
+def test_what_was_forgotten_counts_every_level_but_the_last_one_in_bwt_only():
+    run = VariedRun(evaluation.configured(Experiment("ablation", "x", 0, 4_000, 20)), AGENTS["native"])
+    run.config = replace(run.config, ladder=("add", "one_op"))
+    run.curriculum.history = [(1, [1.0, 0.0]), (2, [0.9, 1.0]), (3, [0.8, 0.5]), (4, [0.9, 1.0])]
+    run.curriculum.first_mastered = {"add": 1, "one_op": 2}
+    told = evaluation.reached(run)
+    assert told["bwt"] == pytest.approx(-0.1) and told["worst_dip"] == pytest.approx(0.5)
+
+
 def test_an_interval_needs_two_runs():
     with pytest.raises(MNAError, match="at least 2 runs"):
         evaluation.bootstrap_interval([[0.5, 0.6]])
@@ -161,6 +170,7 @@ def test_improvement_counts_ties_half():
 def test_rewritten_problems_hold_the_numbers_asked_for_and_can_be_solved():
     problems = evaluation.rewritten("tree5", 40, (0, 1), rng())
     assert len(problems) == 40 and set(problems.values[..., 0].flatten().tolist()) == {0, 1}
+    assert all("0" in text for text in problems.texts())  # training has none
 
 
 def test_larger_numbers_fit_the_calculator():
@@ -235,6 +245,15 @@ def test_an_agent_waits_for_its_trials():
     assert not evaluation.ready(agent, runs, set()) and evaluation.ready(agent, runs, trials)
     with pytest.raises(MNAError, match="no trial of 'replan'"):
         evaluation.best_trial("replan", [])
+
+
+def test_trials_are_chosen_by_judgements_and_not_by_held_out_problems():
+    def trial(name, judged, held_out):
+        levels = {"add": {"accuracy": held_out}}
+        return {"kind": "trial", "name": f"replan.{name}", "history": [[5, [1.0]], [9, [judged]]], "levels": levels}
+
+    done = [trial("slow", 0.8, 0.1), trial("as_is", 0.8, 0.1), trial("fast", 0.7, 1.0)]
+    assert evaluation.best_trial("replan", done) == "as_is"  # the first of the table on a tie
 
 
 def command(path, *words):
