@@ -184,15 +184,13 @@ class Run:
         self.decisions, self.seconds = 0, 0.0
 
     def play(self, problems: Problems, floor: torch.Tensor) -> Rollout:
-        """Practice: the problems of one iteration, to their end."""
         return play(self.agent, problems, self.rng, floor, shaping=self.config.ppo.shaping)
 
     def iterate(self) -> dict[str, float]:
         """One iteration: draw problems, play them, learn. Returns its metrics."""
         config, began = self.config.ppo, time.perf_counter()
         share = remaining_share(self.config, self.decisions)
-        for group in self.optimizer.param_groups:
-            group["lr"] = config.learning_rate * share
+        self.optimizer.param_groups[0]["lr"] = config.learning_rate * share
         problems = self.curriculum.problems(iteration_size(self.config, self.decisions), self.rng)
         floor = self.curriculum.floors(problems, config.floor * share)
         rollout = self.play(problems.trimmed(), floor)
