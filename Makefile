@@ -11,7 +11,7 @@ RUN     := $(BUILD)/run/$(PROFILE)
 CODE    := $(wildcard mna/*.py)
 SOURCES := _config.yml _toc.yml genindex.md $(shell find book notebooks results -type f -not -path '*/.*' -not -name '*.pyc')
 
-.PHONY: help book pdf epub serve test newest colab notebooks lint address bench clean FORCE
+.PHONY: help book pdf epub serve test newest colab notebooks lint address bench evidence clean FORCE
 
 help: ## list the targets
 	@grep -E '^[a-z]+:.*## ' Makefile | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 18
@@ -58,6 +58,10 @@ address: .venv/.stamp ## carry the address in pyproject.toml to the badges, set-
 
 bench: .venv/.bench ## measure speed beside other agents (SHORT=1: 3 minutes; BASE=<rev>: ratios to a revision)
 	@$(BIN)/python -m benchmarks $(if $(SHORT),--short) $(if $(BASE),--base '$(BASE)')
+
+# PROFILE is also the book's, whose default is no profile of these runs.
+evidence: .venv/.stamp ## make the runs of chapter 7 (PROFILE=smoke: a check; KEEP=1: count runs of other code)
+	@OMP_NUM_THREADS=1 $(BIN)/python -m mna evidence --profile $(if $(filter smoke,$(PROFILE)),smoke,full) $(if $(KEEP),--keep)
 
 clean: ## remove what was built; .venv and node_modules stay
 	rm -rf _build .pytest_cache .ruff_cache .hypothesis *.egg-info

@@ -30,7 +30,7 @@ from tqdm.auto import tqdm
 
 import mna
 from .curriculum import CurriculumConfig, Practice, accuracy, evaluate, forgetting
-from .environments import DECISIONS_PER_NUMBER, FULL_LADDER, LEVELS, SEED_LADDER, MNAError, check_levels
+from .environments import DECISIONS_PER_NUMBER, FULL_LADDER, LEVELS, SEED_LADDER, MNAError, Problems, check_levels
 from .memory import make_agent
 from .network import Agent, NetworkConfig, Stage
 from .ppo import PPOConfig, Rollout, flat_weights, play, update
@@ -185,15 +185,17 @@ class Run:
         self.rng = torch.Generator(self.device).manual_seed(config.seed)
         self.decisions, self.seconds = 0, 0.0
 
+    def play(self, problems: Problems, floor: torch.Tensor) -> Rollout:
+        return play(self.agent, problems, self.rng, floor, shaping=self.config.ppo.shaping)
+
     def iterate(self) -> dict[str, float]:
         """One iteration: draw problems, play them, learn. Returns its metrics."""
         config, began = self.config.ppo, time.perf_counter()
         share = remaining_share(self.config, self.decisions)
-        for group in self.optimizer.param_groups:
-            group["lr"] = config.learning_rate * share
+        self.optimizer.param_groups[0]["lr"] = config.learning_rate * share
         problems = self.curriculum.problems(iteration_size(self.config, self.decisions), self.rng)
         floor = self.curriculum.floors(problems, config.floor * share)
-        rollout = play(self.agent, problems.trimmed(), self.rng, floor, shaping=config.shaping)
+        rollout = self.play(problems.trimmed(), floor)
         metrics = update(self.agent, self.optimizer, rollout, config, share, self.rng)
         self.curriculum.learned(problems, rollout.right)
         self.decisions += rollout.decisions

@@ -162,6 +162,19 @@ def test_serve_answers_on_the_loopback_address_until_it_is_interrupted(tmp_path)
         server.kill()
 
 
+def test_the_table_of_the_evidence_has_an_interval_where_there_are_seeds():
+    def run(name, seed, share, budget=200_000):
+        return {"kind": "ablation", "name": name, "seed": seed, "budget": budget, "seconds": 60, "code": "x",
+                "levels": {"seed_hard": {"accuracy": share}}}  # fmt: skip
+
+    lines = [run("alone", 0, 0.5), run("twice", 0, 0.9), run("twice", 1, 1.0)]
+    rows = record.evidence_table(lines).splitlines()[2:]
+    assert rows[0] == "| ablation | `alone` | 1 | 200,000 | 50 % | – |"
+    assert rows[1] == "| ablation | `twice` | 2 | 200,000 | 95 % | 90 % to 100 % |"
+    assert record.evidence_in_words(lines).startswith("3 runs, 3 minutes")
+    assert "make evidence" in record.evidence_in_words([])
+
+
 def test_the_records_of_the_seeds_hold_what_is_claimed():
     runs = record.kept("seed")
     assert len({run["seed"] for run in runs}) == len(runs) >= 5

@@ -6,6 +6,7 @@ As a Sphinx extension it offers them to Markdown pages as substitutions: {{ head
 
 {{ seeds }} says how other seeds fared, from results/seed_profile.jsonl beside book/; {{ full }} holds the words of the
 run in results/full_profile.jsonl, {{ full_levels_table }} its table.
+{{ evidence }} and {{ evidence_table }} tell of the runs of chapter 7.
 
 As a command, `python book/_ext/record.py RECORD`, it prints what was reached.
 """
@@ -96,6 +97,41 @@ def seeds_in_words(records):
     )
 
 
+def evidence_lines():
+    """The runs of chapter 7 that are kept in results/; none before they were made."""
+    path = Path(__file__).parents[2] / "results/evidence.jsonl"
+    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+
+def evidence_in_words(lines):
+    """How many runs there are, how long they took, and by which code."""
+    if not lines:
+        return "No runs are kept yet; `make evidence` makes them."
+    versions = len({line["code"] for line in lines})
+    return (
+        f"{len(lines)} runs, {sum(line['seconds'] for line in lines) / 60:.0f} minutes of one core, "
+        f"by {versions} version{'s' * (versions > 1)} of the code."
+    )
+
+
+def evidence_table(lines):
+    """One row for each kind and name of run: how it does on the hardest arithmetic."""
+    from mna.evaluation import summary
+
+    groups = {}
+    for line in lines:
+        if HARDEST in line.get("levels", {}):
+            groups.setdefault((line["kind"], line["name"]), []).append(line)
+    table = ["| kind | name | runs | decisions | seed_hard | 95 % interval |", "|---|---|---|---|---|---|"]
+    for (kind, name), runs in groups.items():
+        told = summary(runs, [HARDEST])
+        low_high = told["hardest_interval"]
+        interval = " to ".join(map(percent, low_high)) if low_high else "–"
+        budget = " or ".join(f"{spent:,}" for spent in sorted({line["budget"] for line in runs}))
+        table.append(f"| {kind} | `{name}` | {told['runs']} | {budget} | {percent(told['hardest'])} | {interval} |")
+    return "\n".join(table)
+
+
 def rows(words):
     """The table of levels: COLUMNS, then one row of text per level."""
     cells = ("accuracy", "interval", "random", "forgetting", "mastered")
@@ -125,6 +161,8 @@ def set_substitutions(app, config):
         "seeds": seeds_in_words(kept("seed")),
         "full": in_words(kept("full")[0]),
         "full_levels_table": markdown_table(in_words(kept("full")[0])),
+        "evidence": evidence_in_words(evidence_lines()),
+        "evidence_table": evidence_table(evidence_lines()),
         "install": f"```sh\npip install git+{repository}\n```",
     }
 
