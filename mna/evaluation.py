@@ -393,7 +393,7 @@ def withheld_accuracy(agent: Agent, out, n: int, seed: int) -> dict[str, dict[st
 
 def shipped_ladder() -> tuple[str, ...]:
     """The levels that the agent of the package was trained on."""
-    record = Path(mna.__file__).parent / "checkpoints/seed/record.json"
+    record = Path(mna.__file__).parent / "checkpoints/full/record.json"
     return check_levels(json.loads(record.read_text())["levels"])
 
 # %% ../notebooks/07_evaluation.ipynb #records
