@@ -11,7 +11,7 @@ RUN     := $(BUILD)/run/$(PROFILE)
 CODE    := $(wildcard mna/*.py)
 SOURCES := _config.yml _toc.yml genindex.md $(shell find book notebooks results -type f -not -path '*/.*' -not -name '*.pyc')
 
-.PHONY: help book pdf serve test newest notebooks lint address bench clean FORCE
+.PHONY: help book pdf epub serve test newest colab notebooks lint address bench evidence clean FORCE
 
 help: ## list the targets
 	@grep -E '^[a-z]+:.*## ' Makefile | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 18
@@ -23,6 +23,9 @@ book: $(BUILD)/html/index.html ## train the agent (PROFILE=seed, smoke or full) 
 pdf: book ## print the built book into one PDF (needs chromium)
 	@$(BIN)/python scripts/pdf.py $(BUILD)/html $(BUILD)/model-native-agents.pdf
 
+epub: book ## build the book as an EPUB from the same sources (needs node and npm)
+	@$(BIN)/python scripts/epub.py $(BUILD)/source $(BUILD)/model-native-agents.epub
+
 serve: .venv/.stamp ## show the built book on 127.0.0.1 (PORT=8000), for at most 8 hours
 	@$(BIN)/python scripts/serve.py $(BUILD)/html
 
@@ -33,9 +36,15 @@ test: .venv/.stamp ## lint, tests, every notebook, a book build and its links
 # In a copy with an environment of its own. Jupyter Book 2 is another program.
 newest: ## run the tests with the newest versions of the dependencies
 	rm -rf $(BUILD)/newest && mkdir -p $(BUILD)/newest
-	tar -c --exclude=./$(BUILD) --exclude=./_build --exclude=./.venv --exclude=./node_modules --exclude=./.git . | tar -x -C $(BUILD)/newest
+	tar -c --exclude=./$(BUILD) --exclude=./_build --exclude="./.venv*" --exclude=./node_modules --exclude=./.git . | tar -x -C $(BUILD)/newest
 	sed -E '/^jupyter-book/s/==([^ ]+)/>=\1,<2/; s/==[^ ]+//' requirements.txt >$(BUILD)/newest.txt
 	$(MAKE) -C $(BUILD)/newest test BUILD=_build REQUIREMENTS=$(abspath $(BUILD)/newest.txt)
+
+# In an environment that lacks `mna`, with one of its own for each chapter; built once, then used again.
+COLAB := .venv-$(if $(OLDEST),oldest,colab)
+colab: .venv/.stamp ## run each chapter alone, with only what Colab brings (OLDEST=1: the oldest versions allowed)
+	$(BIN)/python scripts/colab.py $(COLAB) $(if $(OLDEST),--oldest)
+	OMP_NUM_THREADS=1 MNA_COLAB=$(COLAB) $(BIN)/pytest --durations=0 tests/test_colab.py
 
 notebooks: .venv/.stamp ## run every chapter with its defaults, save the outputs and record the run
 	OMP_NUM_THREADS=1 $(BIN)/python scripts/chapters.py
@@ -49,6 +58,10 @@ address: .venv/.stamp ## carry the address in pyproject.toml to the badges, set-
 
 bench: .venv/.bench ## measure speed beside other agents (SHORT=1: 3 minutes; BASE=<rev>: ratios to a revision)
 	@$(BIN)/python -m benchmarks $(if $(SHORT),--short) $(if $(BASE),--base '$(BASE)')
+
+# PROFILE is also the book's, whose default is no profile of these runs.
+evidence: .venv/.stamp ## make the runs of chapter 7 (PROFILE=smoke: a check; KEEP=1: count runs of other code)
+	@OMP_NUM_THREADS=1 $(BIN)/python -m mna evidence --profile $(if $(filter smoke,$(PROFILE)),smoke,full) $(if $(KEEP),--keep)
 
 clean: ## remove what was built; .venv and node_modules stay
 	rm -rf _build .pytest_cache .ruff_cache .hypothesis *.egg-info
@@ -84,6 +97,7 @@ $(BUILD)/html/index.html: $(BUILD)/06_training.ipynb $(SOURCES) $(CODE) scripts/
 	cp -R _config.yml _toc.yml genindex.md book notebooks results $(BUILD)/source
 	cp $(BUILD)/06_training.ipynb $(BUILD)/source/notebooks/06_training.ipynb
 	cp $(RUN)/record.json $(BUILD)/source/record.json
+	mkdir $(BUILD)/source/run && cp -R $(RUN)/snapshots $(RUN)/agent.* $(RUN)/record.json $(BUILD)/source/run
 	@$(BIN)/python scripts/vendor.py node_modules $(BUILD)/source/vendor
 	$(BIN)/jupyter-book build -W -n --keep-going -q $(BUILD)/source >/dev/null
 	rm -rf $(BUILD)/html && mv $(BUILD)/source/_build/html $(BUILD)/html

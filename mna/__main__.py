@@ -8,6 +8,7 @@ from pathlib import Path
 
 import torch
 
+import mna.evaluation
 from mna.curriculum import evaluate
 from mna.environments import SEED_LADDER, MNAError, check_levels, parse
 from mna.network import Agent, watch
@@ -45,6 +46,8 @@ def arguments() -> Arguments:
     judge.add_argument("--problems", type=int, default=2000, help="problems of each level")
     judge.add_argument("--seed", type=int, default=0)
     judge.add_argument("--json", action="store_true")
+
+    commands.add_parser("evidence", help="make all runs that the book's evidence rests on; see evidence --help")
     return parser
 
 
@@ -121,6 +124,9 @@ def run_evaluate(args) -> None:
 
 def main(argv: list[str] | None = None) -> int:
     """Run one command; returns the exit code: 0, 2 for bad input, 130 after Ctrl-C."""
+    words = sys.argv[1:] if argv is None else argv
+    if words[:1] == ["evidence"]:
+        return mna.evaluation.main(words[1:])
     try:
         args = arguments().parse_args(argv)
         {"solve": run_solve, "train": run_train, "evaluate": run_evaluate}[args.command](args)

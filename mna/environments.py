@@ -72,11 +72,12 @@ def _commutes(tool: Tensor) -> Tensor:
 LIMIT = 2.0 ** 60
 
 
-def _apply(tool: Tensor, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-    """(results (2, B), ok (B,)) of one call a row. x, y: (2, B) numerators and denominators; a unary tool's y is 1."""
-    outcomes = [t.apply(*x, *y) for t in TOOLS]
+def _apply(tool: Tensor, x, y) -> tuple[Tensor, Tensor]:
+    """(results (2, B), ok (B,)) of a call a row. x, y: (numerators, denominators), (B,) each; a unary tool's y is 1."""
+    (xn, xd), (yn, yd) = x, y
+    outcomes = [t.apply(xn, xd, yn, yd) for t in TOOLS]
     n, d = (torch.stack(part).gather(0, tool[None])[0] for part in zip(*outcomes, strict=True))
-    size = x.abs().amax(0).double() * y.abs().amax(0)
+    size = torch.maximum(xn.abs(), xd.abs()).double() * torch.maximum(yn.abs(), yd.abs())
     ok = (d != 0) & (size < LIMIT)
     n, d = n * ok, torch.where(ok, d, 1)
     return torch.stack((n, d)) // (torch.gcd(n, d) * d.sign()), ok
@@ -577,49 +578,55 @@ def _work_out(s: Structures, row: Tensor, tool: Tensor, numbers: Tensor):
     """
     (M, B), N, at = tool.shape, len(numbers), torch.arange(len(row), device=row.device)
     n = torch.cat((numbers, torch.ones_like(tool), torch.ones_like(tool[:1])))  # numbers, results, 1 for NEG
-    values, code = torch.stack((n, torch.ones_like(n))), _mix(n + 1)  # (2, N + M + 1, B)
-    left, right = (part.index_select(0, row).T * B + at for part in (s.left, s.right))  # places in n, flattened
+    d, code = torch.ones_like(n), torch.cat((_mix(numbers + 1), _mix(n[N:] + 1)))  # (N + M + 1, B)
+    flat = n.view(-1), d.view(-1), code.view(-1)
+    left, right = (part.index_select(0, row).T.contiguous() * B + at for part in (s.left, s.right))  # places in `flat`
     absolute, fraction = s.absolute[row], ~s.whole[row]
     weight = constant(tuple(1 if t.commutes else 5 for t in TOOLS), torch.long, row.device)
     good, operands, any_bars = torch.ones_like(absolute), [], bool(absolute.any())
     for m in range(M):
         i, j = left[m], right[m]
         if m and any_bars:  # |...| of a negative number: one more sub-task
-            negate = absolute & (tool[m] < 0) & (tool[m - 1] >= 0) & (values[0, N + m - 1] < 0)
+            negate = absolute & (tool[m] < 0) & (tool[m - 1] >= 0) & (n[N + m - 1] < 0)
             tool[m] = torch.where(negate, NEG, tool[m])
             i = torch.where(negate, (N + m - 1) * B + at, i)
             j = torch.where(negate, (N + M) * B + at, j)
-        called, (a, b) = tool[m].clamp(min=0), (code.view(-1).index_select(0, at) for at in (i, j))
-        x, y = (values.view(2, -1).index_select(1, at) for at in (i, j))
-        operands.append((x, y))
-        values[:, N + m], ok = _apply(called, x, y)
+        called = tool[m].clamp(min=0)
+        (xn, xd, a), (yn, yd, b) = ([part.index_select(0, at) for part in flat] for at in (i, j))
+        operands.append((torch.stack((xn, xd)), torch.stack((yn, yd))))
+        (n[N + m], d[N + m]), ok = _apply(called, (xn, xd), (yn, yd))
         code[N + m] = _mix(a + b * weight.index_select(0, called) + called)
-        by_one = (tool[m] == DIV) & (y == 1).all(0)  # there MUL would do as well as DIV
-        good &= (tool[m] < 0) | (ok & (fraction | ((values[1, N + m] == 1) & ~by_one)))
+        by_one = (tool[m] == DIV) & (yn == yd)  # there MUL would do as well as DIV
+        good &= (tool[m] < 0) | (ok & (fraction | ((d[N + m] == 1) & ~by_one)))
     last = (N - 1 + (tool >= 0).sum(0)) * B + at
-    answer = values.view(2, -1).index_select(1, last).T
+    *answer, code = (part.index_select(0, last) for part in flat)
     x, y = (torch.stack(part).permute(2, 0, 1) for part in zip(*operands, strict=True))  # (B, M, 2)
-    return answer, x, y, good, code.take(last)
+    return torch.stack(answer, 1), x, y, good, code
 
 # %% ../notebooks/01_environments.ipynb #draw
-def _draw(s: Structures, level: Tensor, row: Tensor, rng: torch.Generator | None, high: int | None):
-    """One try at a problem of each structure (B,): (problems, is it good?, is it held out?)."""
-    device, (B,), M, N = level.device, level.shape, s.tool.shape[1], s.max_numbers
-    tool, kinds = s.tool.index_select(0, row).T.contiguous(), s.kinds.index_select(0, row)
-    trees = s.tree[row].nonzero()[:, 0]
-    if len(trees):
-        drawn = torch.randint(len(TREE_TOOLS), (M, len(trees)), generator=rng, device=device)
+def _draw(s: Structures, row: Tensor, rng: torch.Generator | None, high: int | None):
+    """One try at a problem of each structure (B,): (its tensors, is it good?, is it held out?)."""
+    device, (B,), M, N = row.device, row.shape, s.tool.shape[1], s.max_numbers
+    tool = s.tool.index_select(0, row).T.contiguous()
+    if bool(s.tree.any()):
+        drawn = torch.randint(len(TREE_TOOLS), (M, B), generator=rng, device=device)
         drawn = constant(TREE_TOOLS, torch.long, device)[drawn]
-        tool[:, trees] = drawn = torch.where(tool[:, trees] >= 0, drawn, -1)
-        kinds[trees] = _write_trees(s, row[trees], drawn)
+        tool = torch.where((tool >= 0) & s.tree[row], drawn, tool)
 
-    top, n_numbers = s.high[row] if high is None else high, s.n_numbers[row]
+    top = s.high[row] if high is None else high
     numbers = (torch.rand(N, B, generator=rng, device=device, dtype=torch.float64) * top).long() + 1
-    numbers = torch.where(torch.arange(N, device=device)[:, None] < n_numbers, numbers, 0)
+    numbers *= torch.arange(N, device=device)[:, None] < s.n_numbers[row]
     answer, x, y, good, code = _work_out(s, row, tool, numbers)
-    values = torch.stack((numbers, torch.ones_like(numbers))).permute(2, 1, 0)
-    problems = Problems(kinds, values, n_numbers, answer, level, tool.T, x, y)
-    return problems, good, code.remainder(HELD_OUT) == 0
+    return (numbers.T, tool.T, answer, x, y), good, code.remainder(HELD_OUT) == 0
+
+
+def _written_out(s: Structures, level: Tensor, row: Tensor, numbers, tool, answer, x, y) -> Problems:
+    """The problems with their tokens, once it is known which draws stay."""
+    kinds, trees = s.kinds.index_select(0, row), s.tree[row].nonzero()[:, 0]
+    if len(trees):
+        kinds[trees] = _write_trees(s, row[trees], tool[trees].T.contiguous())
+    values = torch.stack((numbers, torch.ones_like(numbers)), 2)
+    return Problems(kinds, values, s.n_numbers[row], answer, level, tool, x, y)
 
 # %% ../notebooks/01_environments.ipynb #check-request
 def _check_request(level: Tensor, ladder: tuple[str, ...], split: str, high: int | None) -> None:
@@ -649,20 +656,19 @@ def generate(level: Tensor, ladder=FULL_LADDER, rng: torch.Generator | None = No
     ladder = check_levels(ladder)
     _check_request(level, ladder, split, high)
     s = _structures(tuple(LEVELS[name] for name in ladder), str(level.device))
-    problems, todo = None, torch.arange(len(level), device=level.device)
     row = s.first[level] + (torch.rand(len(level), generator=rng, device=level.device) * s.count[level]).long()
+    todo, kept, rounds, made = torch.arange(len(level), device=level.device), torch.empty_like(row), [], 0
     for _ in range(100):
-        tries = max(3 if problems else 1, 512 // len(todo))
-        drawn, good, held_out = _draw(s, level[todo].repeat(tries), row[todo].repeat(tries), rng, high)
+        tries = max(1, max(512, len(level) // 2) // len(todo))
+        drawn, good, held_out = _draw(s, row[todo].repeat(tries), rng, high)
         good = (good & (held_out == (split == "test"))).view(tries, -1)
-        if tries > 1:  # keep the first good one of each
-            drawn = drawn.select(good.byte().argmax(0) * len(todo) + torch.arange(len(todo), device=level.device))
-        if problems is None:
-            problems = drawn
-        else:
-            problems.put(todo, drawn)
-        todo = todo[~good.any(0)]
+        first_good = good.byte().argmax(0) * len(todo) + torch.arange(len(todo), device=level.device)
+        kept[todo] = made + first_good  # where none is good, a later round puts it right
+        todo, made = todo[~good.any(0)], made + good.numel()
+        rounds.append(drawn)
         if not len(todo):
+            drawn = (torch.cat(part).index_select(0, kept) for part in zip(*rounds, strict=True))
+            problems = _written_out(s, level, row, *drawn)
             return problems.trimmed() if trim else problems
     name = ladder[int(level[todo[0]])]
     raise MNAError(f"numbers from 1 to {high or LEVELS[name].high} gave no valid {split} problem of level {name!r} "
@@ -684,6 +690,11 @@ class Feedback(Rows):
     correct: Tensor  # was the right answer given?
 
 # %% ../notebooks/01_environments.ipynb #same
+def _equal(a: Tensor, b: Tensor) -> Tensor:
+    """Where are these fractions in lowest terms the same? Each: numerators and denominators."""
+    return (a[0] == b[0]) & (a[1] == b[1])
+
+
 def _places(cells: Tensor) -> Tensor:
     """(N, 1) the places 1 ... N of N cells; 0 stands for nowhere."""
     return constant(tuple(range(1, len(cells) + 1)), torch.uint8, cells.device)[:, None]
@@ -699,27 +710,27 @@ class Workspace(Rows):
     unsaved: Tensor  # (B,) is it neither used nor noted?
     flaky: Tensor    # (B,) probability that a call fails
 
-    def find(self, value: Tensor, among: Tensor) -> Tensor:
-        """(B,) the place of a cell that holds the value (2, B), among these (N, B); 0 if there is none."""
-        return (((self.cells == value[:, None]).all(0) & among) * _places(among)).amax(0)
+    def find(self, value, among: Tensor) -> Tensor:
+        """(B,) the place of a cell that holds the value, two (B,), among these (N, B); 0 if there is none."""
+        return ((_equal(self.cells, value) & among) * _places(among)).amax(0)
 
-    def call(self, calls: Tensor, tool: Tensor, x: Tensor, y: Tensor, rng) -> tuple[Tensor, Tensor]:
-        """Call a tool on x and y (2, B) where `calls` (B,): (is there a result, was another result lost)."""
-        unary, places = _is_unary(tool), _places(self.live)
+    def call(self, calls: Tensor, tool: Tensor, x, y, rng) -> tuple[Tensor, Tensor]:
+        """Call a tool on x and y, two (B,) each, where `calls` (B,): (is there a result, was another result lost)."""
+        places, binary = _places(self.live), ~_is_unary(tool)
         at_x = self.find(x, self.live)
-        at_y = self.find(y, self.live & (places != at_x)).masked_fill(unary, 0)
-        uses = (x == self.result).all(0) | ((y == self.result).all(0) & ~unary)
-        lost = calls & self.unsaved & ~uses
+        at_y = self.find(y, self.live & (places != at_x)) * binary
+        uses = _equal(x, self.result) | (_equal(y, self.result) & binary)
+        lost = (calls & self.unsaved) > uses
 
         result, ok = _apply(tool, x, y)
         if bool(self.flaky.any()):
             ok &= torch.rand(len(ok), generator=rng, device=ok.device) >= self.flaky
-        works = calls & ~lost & ok & (at_x > 0) & (unary | (at_y > 0))
+        works = (calls & ok & (at_x > 0) & (at_y >= binary)) > lost
 
-        self.live &= (places != at_y) | ~works
-        self.cells = torch.where((places == at_x) & works, result[:, None], self.cells)
+        self.live = self.live & (places != at_y * works)
+        self.cells = torch.where(places == at_x * works, result[:, None], self.cells)
         self.result = torch.where(works, result, self.result)
-        self.unsaved |= works
+        self.unsaved = self.unsaved | works
         return works, lost
 
 # %% ../notebooks/01_environments.ipynb #episodes
@@ -768,25 +779,26 @@ class Environment(Episodes):
         answer. Reward: 1 for the right answer and `share` for each sub-task when it is first done; nothing for a
         wrong answer, a lost result or the bound, which end the episode.
         """
-        going, x, y = ~self.done, x.T.contiguous(), torch.where(_is_unary(tool), 1, y.T)
+        going = ~self.done
+        x, y = (part.unbind() for part in (x.T.contiguous(), torch.where(_is_unary(tool), 1, y.T)))  # a part: (B,)
         self.decisions = self.decisions + going
         self.unsaved = self.unsaved & (verb != KEEP)
         calls, says = going & (verb == CALL), going & (verb == SAY)
 
         works, lost = self.call(calls, tool, x, y, rng)
         paid = self.pay(works, tool, x, y)
-        correct = says & (self.live.sum(0) == 1) & (x == self.problems.answer.T).all(0)
+        correct = says & (self.live.sum(0) == 1) & _equal(x, self.problems.answer.T)
         over = says | lost | (going & (self.decisions >= self.bound))
         self.done = self.done | over
         reward = correct + paid * self.share
         return Feedback(self.result.T, works, self.result[0].sign() * works, calls & ~works, reward, self.done,
                         correct)
 
-    def pay(self, works: Tensor, tool: Tensor, x: Tensor, y: Tensor) -> Tensor:
+    def pay(self, works: Tensor, tool: Tensor, x, y) -> Tensor:
         """(B,) did this call do a sub-task that was due? Each counts once."""
-        x, y = x[:, None], y[:, None]
-        same = ((self.sub_x == x) & (self.sub_y == y)).all(0)
-        swapped = ((self.sub_x == y) & (self.sub_y == x)).all(0) & _commutes(tool)
+        sub_x, sub_y = self.sub_x.unbind(), self.sub_y.unbind()
+        same = _equal(sub_x, x) & _equal(sub_y, y)
+        swapped = _equal(sub_x, y) & _equal(sub_y, x) & _commutes(tool)
         match = (self.sub_tool == tool) & (same | swapped) & works & self.due
         place = (match * _places(match)).amax(0)
         self.due = self.due & (_places(match) != place)

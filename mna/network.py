@@ -4,9 +4,9 @@
 
 # %% auto #0
 __all__ = ['N_TOOLS', 'STORE', 'ANSWER', 'RESULT', 'FIRST_SLOT', 'SITUATION', 'Stage', 'transitions', 'Memory', 'NoMemory',
-           'State', 'legal', 'Encoder', 'unique_rows', 'Texts', 'Scan', 'MinGRU', 'Keys', 'Where', 'Pairs',
-           'NetworkConfig', 'Reader', 'situation', 'Recurrent', 'ActorCritic', 'Decider', 'Player', 'Steps', 'Agent',
-           'fraction', 'candidate_names', 'watch']
+           'State', 'legal', 'Scan', 'MinGRU', 'Near', 'Sweep', 'Encoder', 'unique_rows', 'Texts', 'Keys', 'Where',
+           'Pairs', 'NetworkConfig', 'Reader', 'situation', 'Recurrent', 'ActorCritic', 'Decider', 'Player', 'Steps',
+           'Agent', 'fraction', 'candidate_names', 'watch']
 
 # %% ../notebooks/02_network.ipynb #imports
 from dataclasses import dataclass
@@ -144,55 +144,6 @@ def legal(state: State) -> Tensor:
     out[:, RESULT] |= ~out.any(1)  # a finished episode keeps one dummy choice
     return out
 
-# %% ../notebooks/02_network.ipynb #encoder
-class Encoder(nn.Module):
-    """Reads all tokens at once: dilated convolutions with residuals, each reaching twice as far."""
-
-    def __init__(self, width: int, dilations=(1, 2, 4, 8)):
-        super().__init__()
-        self.token = nn.Embedding(len(KINDS), width, padding_idx=PAD)
-        self.layers = nn.ModuleList(nn.Linear(3 * width, width) for _ in dilations)
-        self.dilations = dilations
-
-    def forward(self, kinds: Tensor) -> Tensor:
-        """(U, L) token kinds -> (U, L, D); padding stays zero, so it never reaches a token."""
-        x, L, real = self.token(kinds), kinds.shape[1], (kinds != PAD)[..., None]
-        for reach, layer in zip(self.dilations, self.layers, strict=True):
-            wide = F.pad(x, (0, 0, reach, reach))
-            x = x + F.relu(layer(torch.cat((wide[:, :L], x, wide[:, 2 * reach:]), -1))) * real
-        return x
-
-# %% ../notebooks/02_network.ipynb #unique-rows
-def unique_rows(kinds: Tensor) -> tuple[Tensor, Tensor]:
-    """The different rows (U, L) of token kinds (B, L), and which of them each row is (B,).
-
-    Rows are told apart by a 64-bit code, several times faster than comparing them token by token. Two rows
-    that differ could share a code by bad luck only; among all rows of six tokens, none do.
-    """
-    power = torch.arange(kinds.shape[1], device=kinds.device)
-    weights = (2 * power + 1) * 0x5851F42D4C957F2D
-    code = (((kinds + 1) * weights) ^ (weights >> 17)).cumsum(1)
-    code = (code ^ (code >> 31)).sum(1)
-    _, which = torch.unique(code, return_inverse=True)
-    first = torch.zeros(int(which.max()) + 1, dtype=torch.long, device=kinds.device)
-    first[which] = torch.arange(len(which), device=kinds.device)
-    return kinds[first], which
-
-# %% ../notebooks/02_network.ipynb #texts
-@dataclass
-class Texts:
-    """What B problems look like, equal ones once: U different rows of at most L tokens and N numbers."""
-    kinds: Tensor   # (U, L) token kinds
-    places: Tensor  # (U, N) the tokens that are numbers; anything where there is none
-    which: Tensor   # (B,) the row of each problem
-
-    @classmethod
-    def of(cls, kinds: Tensor, N: int) -> "Texts":
-        """Of token kinds (B, L), with at most N numbers each."""
-        kinds, which = unique_rows(kinds)
-        order = (kinds == NUMBER).byte().argsort(dim=1, descending=True, stable=True)  # numbers' places first
-        return cls(kinds, F.pad(order, (0, max(0, N - order.shape[1])))[:, :N], which)
-
 # %% ../notebooks/02_network.ipynb #scan
 class Scan(torch.autograd.Function):
     """h_t = a_t * h_{t-1} + b_t, for sequences packed by time: at time t the first sizes[t] of them go on.
@@ -236,11 +187,101 @@ class MinGRU(nn.Module):
         super().__init__()
         self.gates = nn.Linear(width, 2 * width)
 
-    def forward(self, x: Tensor, h: Tensor, sizes: list[int]) -> Tensor:
-        """All working states (M, D) of packed inputs x (M, D), from first states h (sizes[0], D)."""
+    def steps(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """What h_t = a * h_{t-1} + b is made of, for inputs (..., D): a and b, (..., D) each."""
         z, candidate = self.gates(x).chunk(2, -1)
         z = torch.sigmoid(z)
-        return Scan.apply(1 - z, z * torch.tanh(candidate), h, sizes)
+        return 1 - z, z * torch.tanh(candidate)
+
+    def forward(self, x: Tensor, h: Tensor, sizes: list[int]) -> Tensor:
+        """All working states (M, D) of packed inputs x (M, D), from first states h (sizes[0], D)."""
+        return Scan.apply(*self.steps(x), h, sizes)
+
+# %% ../notebooks/02_network.ipynb #near
+class Near(nn.Linear):
+    """What stands beside each token: a convolution over it and the tokens `reach` to its left and right."""
+
+    def __init__(self, width: int, reach: int):
+        super().__init__(3 * width, width)
+        self.reach = reach
+
+    def forward(self, x: Tensor, real: Tensor) -> Tensor:
+        """x: (U, L, D), zero where it is not real (U, L, 1). Returns the same shape, zero where it is not real."""
+        wide = F.pad(x, (0, 0, self.reach, self.reach))
+        return F.relu(super().forward(torch.cat((wide[:, :x.shape[1]], x, wide[:, 2 * self.reach:]), -1))) * real
+
+# %% ../notebooks/02_network.ipynb #sweep
+class Sweep(nn.Module):
+    """What stands before and after each token: a minimal GRU over the tokens, half of its state from each end."""
+
+    def __init__(self, width: int):
+        super().__init__()
+        self.unit, self.out = MinGRU(width), nn.Linear(width, width)
+        nn.init.constant_(self.unit.gates.bias[:width], -1)  # at first, remember for long
+
+    @staticmethod
+    def turned(x: Tensor) -> Tensor:
+        """The second half of the numbers in the opposite order of tokens; twice: as before. (U, L, D)."""
+        ahead, back = x.chunk(2, -1)
+        return torch.cat((ahead, back.flip(1)), -1)
+
+    def forward(self, x: Tensor, real: Tensor) -> Tensor:
+        """x: (U, L, D), zero where it is not real (U, L, 1). Returns the same shape, zero where it is not real."""
+        (U, L, D), (a, b) = x.shape, self.unit.steps(x)
+        a, b = self.turned(a.where(real, 1)), self.turned(b * real)  # padding hands the state on
+        a, b = (part.transpose(0, 1).reshape(L * U, D) for part in (a, b))  # packed by place, as the scan reads
+        h = Scan.apply(a, b, x.new_zeros(U, D), [U] * L)
+        return self.out(self.turned(h.view(L, U, D).transpose(0, 1))) * real
+
+# %% ../notebooks/02_network.ipynb #encoder
+class Encoder(nn.Module):
+    """Reads all tokens at once: layers that are each added to what was there.
+
+    layers: the reach of a convolution, or 0 for a sweep.
+    """
+
+    def __init__(self, width: int, layers: tuple[int, ...] = (1, 2, 4, 8)):
+        super().__init__()
+        self.token = nn.Embedding(len(KINDS), width, padding_idx=PAD)
+        self.layers = nn.ModuleList(Near(width, reach) if reach else Sweep(width) for reach in layers)
+
+    def forward(self, kinds: Tensor) -> Tensor:
+        """(U, L) token kinds -> (U, L, D); padding stays zero, so it never reaches a token."""
+        x, real = self.token(kinds), (kinds != PAD)[..., None]
+        for layer in self.layers:
+            x = x + layer(x, real)
+        return x
+
+# %% ../notebooks/02_network.ipynb #unique-rows
+def unique_rows(kinds: Tensor) -> tuple[Tensor, Tensor]:
+    """The different rows (U, L) of token kinds (B, L), and which of them each row is (B,).
+
+    Rows are told apart by a 64-bit code, several times faster than comparing them token by token. Two rows
+    that differ could share a code by bad luck only; among all rows of six tokens, none do.
+    """
+    power = torch.arange(kinds.shape[1], device=kinds.device)
+    weights = (2 * power + 1) * 0x5851F42D4C957F2D
+    code = (((kinds + 1) * weights) ^ (weights >> 17)).cumsum(1)
+    code = (code ^ (code >> 31)).sum(1)
+    _, which = torch.unique(code, return_inverse=True)
+    first = torch.zeros(int(which.max()) + 1, dtype=torch.long, device=kinds.device)
+    first[which] = torch.arange(len(which), device=kinds.device)
+    return kinds[first], which
+
+# %% ../notebooks/02_network.ipynb #texts
+@dataclass
+class Texts:
+    """What B problems look like, equal ones once: U different rows of at most L tokens and N numbers."""
+    kinds: Tensor   # (U, L) token kinds
+    places: Tensor  # (U, N) the tokens that are numbers; anything where there is none
+    which: Tensor   # (B,) the row of each problem
+
+    @classmethod
+    def of(cls, kinds: Tensor, N: int) -> "Texts":
+        """Of token kinds (B, L), with at most N numbers each."""
+        kinds, which = unique_rows(kinds)
+        order = (kinds == NUMBER).byte().argsort(dim=1, descending=True, stable=True)  # numbers' places first
+        return cls(kinds, F.pad(order, (0, max(0, N - order.shape[1])))[:, :N], which)
 
 # %% ../notebooks/02_network.ipynb #keys
 @dataclass
@@ -299,6 +340,11 @@ class NetworkConfig:
     "Numbers in the working state, the encoder and each key."
     slots: int = 3
     "Cells of the memory buffer."
+    encoder: tuple[int, ...] = (1, 2, 4, 8)
+    "Layers of the encoder: the reach of a convolution, or 0 for a sweep."
+
+    def __post_init__(self):
+        object.__setattr__(self, "encoder", tuple(self.encoder))  # JSON knows lists only
 
 
 class Reader(nn.Module):
@@ -310,7 +356,7 @@ class Reader(nn.Module):
         D = self.config.width
         self.memory = memory or NoMemory(D)
         self.n_fixed = FIRST_SLOT + self.memory.slots
-        self.encoder = Encoder(D)
+        self.encoder = Encoder(D, self.config.encoder)
         self.number, self.draft = nn.Linear(D, D), nn.Linear(D, D)
 
     def encode(self, texts: Texts) -> tuple[Tensor, Tensor]:

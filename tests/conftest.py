@@ -1,8 +1,10 @@
-"""What the test files share: one thread, and one book, built once."""
+"""What the test files share: one thread, one book, built once, and the wheel."""
 
 import fcntl
 import os
+import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -31,3 +33,16 @@ def built():
         done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, (done.stdout + done.stderr)[-5000:]
     return ROOT / "_build/smoke/html", done.stdout
+
+
+@pytest.fixture(scope="session")
+def wheel(tmp_path_factory):
+    """The package as a wheel, built from a copy so that nothing is left in the repository."""
+    source, built = tmp_path_factory.mktemp("source"), tmp_path_factory.mktemp("wheel")
+    for name in ["pyproject.toml", "README.md", "LICENSE"]:
+        shutil.copy(ROOT / name, source)
+    shutil.copytree(ROOT / "mna", source / "mna", ignore=shutil.ignore_patterns("__pycache__"))
+    pip = [sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "--no-build-isolation"]
+    subprocess.run([*pip, "-w", built, source], check=True)
+    (wheel,) = built.glob("*.whl")
+    return wheel

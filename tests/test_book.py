@@ -1,6 +1,7 @@
 """The chapters keep their conventions; every internal link, anchor and image of the built book resolves."""
 
 import json
+import re
 from pathlib import Path
 from urllib.parse import unquote, urljoin, urlsplit
 
@@ -41,6 +42,14 @@ def test_a_chapter_names_its_language_and_its_module(chapter):
     metadata = json.loads(chapter.read_text())["metadata"]
     assert metadata["kernelspec"] == {"display_name": "python3", "language": "python", "name": "python3"}
     assert metadata["nbdev"]["default_exp"] == chapter.stem.partition("_")[2]
+
+
+def test_the_chapter_on_bugs_names_tests_that_exist():
+    """One for each of its eight bugs, in a numbered list."""
+    text = "\n".join(source for _, source in cells(ROOT / "notebooks/09_silent_bugs.ipynb"))
+    named = re.findall(r"(?m)^\d\. `(test_\w+)`$", text)
+    tests = "".join(path.read_text() for path in (ROOT / "tests").glob("test_*.py"))
+    assert len(named) == 8 and all(f"def {name}(" in tests for name in named)
 
 
 def test_the_training_chapter_takes_a_profile_and_a_folder():

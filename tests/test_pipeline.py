@@ -63,9 +63,8 @@ def test_pages_get_the_numbers_of_the_run_beside_them(tmp_path):
     assert "pip install git+https://example.org/mna" in words["install"]
 
 
-def test_without_a_run_they_get_those_of_the_shipped_agent(tmp_path):
-    shipped = json.loads((ROOT / "mna/checkpoints/seed/record.json").read_text())
-    assert substitutions(tmp_path)["commit"] == shipped["commit"]
+def test_without_a_run_they_get_those_of_the_first_kept_one(tmp_path):
+    assert substitutions(tmp_path)["commit"] == record.kept("seed")[0]["commit"]
 
 
 @pytest.mark.parametrize("field", record.FIELDS)
@@ -95,8 +94,8 @@ def test_the_report_lines_its_columns_up():
     assert last == "Profile seed, seed 3: 200,000 decisions in 41 s (4,831 a second)."
 
 
-def test_the_readme_quotes_the_shipped_agent():
-    headline = record.headline(record.in_words(record.load(record.shipped())))
+def test_the_readme_quotes_the_kept_runs():
+    headline = record.headline(record.in_words(record.kept("seed")[0]))
     readme, seeds = " ".join((ROOT / "README.md").read_text().split()), record.seeds_in_words(record.kept("seed"))
     for sentence in (headline, seeds):
         assert sentence in readme, f"README.md should say: {sentence}"
@@ -161,6 +160,19 @@ def test_serve_answers_on_the_loopback_address_until_it_is_interrupted(tmp_path)
         assert server.wait(timeout=10) == 0
     finally:
         server.kill()
+
+
+def test_the_table_of_the_evidence_has_an_interval_where_there_are_seeds():
+    def run(name, seed, share, budget=200_000):
+        return {"kind": "ablation", "name": name, "seed": seed, "budget": budget, "seconds": 60, "code": "x",
+                "levels": {"seed_hard": {"accuracy": share}}}  # fmt: skip
+
+    lines = [run("alone", 0, 0.5), run("twice", 0, 0.9), run("twice", 1, 1.0)]
+    rows = record.evidence_table(lines).splitlines()[2:]
+    assert rows[0] == "| ablation | `alone` | 1 | 200,000 | 50 % | – |"
+    assert rows[1] == "| ablation | `twice` | 2 | 200,000 | 95 % | 90 % to 100 % |"
+    assert record.evidence_in_words(lines).startswith("3 runs, 3 minutes")
+    assert "make evidence" in record.evidence_in_words([])
 
 
 def test_the_records_of_the_seeds_hold_what_is_claimed():

@@ -515,6 +515,19 @@ def test_garbage_behind_the_end_changes_nothing(agent, rollout):
         assert torch.equal(clean, other) and clean.isfinite().all()
 
 
+def test_more_padding_changes_nothing(rollout):
+    """Not a bit of the new weights: the mean and the deviation of advantages are those of decisions."""
+    names = [field.name for field in fields(rollout) if field.name not in ("kinds", "floor")]
+    parts = {name: getattr(rollout, name) for name in names}
+    longer = {name: torch.cat((part, torch.zeros_like(part))) for name, part in parts.items()}
+    weights = []
+    for r in (rollout, replace(rollout, **longer)):
+        learner = make_agent(seed=0)
+        ppo.update(learner, adam(learner), r, CONFIG, rng=rng())
+        weights.append(flat(learner))
+    assert torch.equal(*weights)
+
+
 # ---------------------------------------------------------------- advantages
 
 

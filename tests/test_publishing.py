@@ -24,7 +24,7 @@ def steps(workflow):
 @each_workflow
 def test_a_workflow_calls_the_same_commands_as_we_do(workflow):
     commands = [line for step in steps(workflow) for line in step.get("run", "").splitlines()]
-    unknown = [line for line in commands if line != ".ci/run" and line.removeprefix("make ") not in TARGETS]
+    unknown = [line for line in commands if line != ".ci/run" and line.removeprefix("make ").split()[0] not in TARGETS]
     assert commands and not unknown
 
 

@@ -2,10 +2,11 @@
 
 As a Sphinx extension it offers them to Markdown pages as substitutions: {{ headline }}, {{ decisions }},
 {{ level.seed_hard.accuracy }}, {{ levels_table }} and so on. The record is the one beside _config.yml, which
-`make book` puts there, else that of the agent which ships with the package.
+`make book` puts there, else the first one in results/seed_profile.jsonl.
 
 {{ seeds }} says how other seeds fared, from results/seed_profile.jsonl beside book/; {{ full }} holds the words of the
 run in results/full_profile.jsonl, {{ full_levels_table }} its table.
+{{ evidence }} and {{ evidence_table }} tell of the runs of chapter 7.
 
 As a command, `python book/_ext/record.py RECORD`, it prints what was reached.
 """
@@ -21,13 +22,6 @@ FIELDS = (
 LEVEL_FIELDS = ("accuracy", "low", "high", "problems", "random", "forgetting", "first_mastered")
 COLUMNS = ("level", "accuracy", "95 % interval", "random legal policy", "forgetting", "mastered after")
 HARDEST = "seed_hard"
-
-
-def shipped():
-    """Where the record of the agent lies that ships with the package."""
-    import mna
-
-    return Path(mna.__file__).parent / "checkpoints/seed/record.json"
 
 
 def load(path):
@@ -103,6 +97,41 @@ def seeds_in_words(records):
     )
 
 
+def evidence_lines():
+    """The runs of chapter 7 that are kept in results/; none before they were made."""
+    path = Path(__file__).parents[2] / "results/evidence.jsonl"
+    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+
+def evidence_in_words(lines):
+    """How many runs there are, how long they took, and by which code."""
+    if not lines:
+        return "No runs are kept yet; `make evidence` makes them."
+    versions = len({line["code"] for line in lines})
+    return (
+        f"{len(lines)} runs, {sum(line['seconds'] for line in lines) / 60:.0f} minutes of one core, "
+        f"by {versions} version{'s' * (versions > 1)} of the code."
+    )
+
+
+def evidence_table(lines):
+    """One row for each kind and name of run: how it does on the hardest arithmetic."""
+    from mna.evaluation import summary
+
+    groups = {}
+    for line in lines:
+        if HARDEST in line.get("levels", {}):
+            groups.setdefault((line["kind"], line["name"]), []).append(line)
+    table = ["| kind | name | runs | decisions | seed_hard | 95 % interval |", "|---|---|---|---|---|---|"]
+    for (kind, name), runs in groups.items():
+        told = summary(runs, [HARDEST])
+        low_high = told["hardest_interval"]
+        interval = " to ".join(map(percent, low_high)) if low_high else "–"
+        budget = " or ".join(f"{spent:,}" for spent in sorted({line["budget"] for line in runs}))
+        table.append(f"| {kind} | `{name}` | {told['runs']} | {budget} | {percent(told['hardest'])} | {interval} |")
+    return "\n".join(table)
+
+
 def rows(words):
     """The table of levels: COLUMNS, then one row of text per level."""
     cells = ("accuracy", "interval", "random", "forgetting", "mastered")
@@ -124,7 +153,7 @@ def report(words):
 
 def set_substitutions(app, config):
     beside = Path(app.confdir) / "record.json"
-    words = in_words(load(beside if beside.exists() else shipped()))
+    words = in_words(load(beside) if beside.exists() else kept("seed")[0])
     repository = config.html_theme_options["repository_url"]
     config.myst_substitutions = words | {
         "headline": headline(words),
@@ -132,6 +161,8 @@ def set_substitutions(app, config):
         "seeds": seeds_in_words(kept("seed")),
         "full": in_words(kept("full")[0]),
         "full_levels_table": markdown_table(in_words(kept("full")[0])),
+        "evidence": evidence_in_words(evidence_lines()),
+        "evidence_table": evidence_table(evidence_lines()),
         "install": f"```sh\npip install git+{repository}\n```",
     }
 

@@ -1,0 +1,38 @@
+"""What `make epub` does to the chapters and to formulas. The book itself is built by CI: it takes about a minute."""
+
+import os
+import shutil
+from pathlib import Path
+
+import epub
+import mna_epub
+import pytest
+
+ROOT = Path(__file__).parent.parent
+
+
+def test_a_chapter_to_read_has_no_badge_no_set_up_cell_and_no_hidden_code():
+    title = {"cell_type": "markdown", "metadata": {}, "source": ["# 1 \n", "[![Open in Colab](a)](b)"]}
+    setup = {"cell_type": "code", "metadata": {"tags": ["setup"]}, "source": ["import mna"]}
+    figure = {"cell_type": "code", "metadata": {"tags": ["hide-input"], "mystnb": {}}, "source": ["plot()"]}
+    cells = epub.to_read({"cells": [title, setup, figure], "metadata": {}})["cells"]
+    assert [cell["source"] for cell in cells] == [["# 1 \n"], ["plot()"]]
+    assert cells[1]["metadata"] == {"mystnb": {}}
+
+
+has_mathjax = shutil.which("node") and (ROOT / "node_modules/mathjax").exists()
+needs_mathjax = pytest.mark.skipif(not has_mathjax, reason="needs node and node_modules/mathjax")
+
+
+@needs_mathjax
+def test_a_formula_becomes_mathml(monkeypatch):
+    monkeypatch.setitem(os.environ, "NODE_PATH", str(ROOT / "node_modules"))
+    assert "<mfrac>" in mna_epub.mathml(r"\frac{1}{n}", "inline")
+    assert 'display="block"' in mna_epub.mathml("x", "block")
+
+
+@needs_mathjax
+def test_a_formula_that_can_not_be_read_is_named(monkeypatch):
+    monkeypatch.setitem(os.environ, "NODE_PATH", str(ROOT / "node_modules"))
+    with pytest.raises(RuntimeError, match="frac"):
+        mna_epub.mathml(r"\frac{1", "inline")
