@@ -24,7 +24,7 @@ from mna.memory import make_agent
 from mna.ppo import play
 from mna.training import HERE, load_agent
 
-LADDER = tuple(json.loads((HERE / "checkpoints/seed/record.json").read_text())["levels"])
+LADDER = tuple(json.loads((HERE / "checkpoints/full/record.json").read_text())["levels"])
 
 
 def problems(n=200, levels=LADDER):
