@@ -195,7 +195,8 @@ def probe(features: Tensor, targets: Tensor, fold: Tensor) -> float:
         raise MNAError(f"{len(targets)} rows in {len(parts)} part(s): a probe is fitted on some parts, its penalty "
                        "chosen on another and it is judged on a third, so give at least three")
     classes, x = targets.unique(return_inverse=True)[1], features.double()
-    x = F.pad((x - x.mean(0)) / (x.var(0, correction=0).sqrt() + 1e-3), (0, 1), value=1.0)
+    centred = x - x.mean(0)
+    x = F.pad(centred / (centred.square().mean(0).sqrt() + 1e-3), (0, 1), value=1.0)  # no labels in it
     right = torch.zeros_like(classes, dtype=torch.bool)
 
     def judge(rows: Tensor, judged: Tensor, ridge: float) -> Tensor:
