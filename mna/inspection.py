@@ -187,9 +187,9 @@ def balanced(right: Tensor, classes: Tensor) -> float:
 def probe(features: Tensor, targets: Tensor, fold: Tensor) -> float:
     """Balanced accuracy of a linear classifier on parts of the data that it was not fitted on, each part once.
 
-    features: (M, F). targets: (M,) int64. fold: (M,) the part of each row. All classes weigh the same, so guessing earns
-    one in as many as there are. The penalty is chosen on another part than the one that is judged. Raises MNAError for
-    less than three parts.
+    features: (M, F). targets: (M,) int64. fold: (M,) the part of each row. All classes weigh the same: guessing is right
+    once in as many times as there are classes. The penalty is chosen on another part than the one that is judged.
+    Raises MNAError for less than three parts.
     """
     parts = fold.unique().tolist()
     if len(parts) < 3:

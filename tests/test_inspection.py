@@ -123,7 +123,7 @@ def solved():
 def test_an_intervention_that_does_nothing_changes_nothing(solved):
     agent, some, seen = solved
     again = trace(agent, some, change=lambda state: None, tell=lambda state: state.stage)
-    assert torch.equal(again.answer, seen.answer) and torch.equal(again.h, seen.h)
+    assert torch.equal(again.choice, seen.choice) and torch.allclose(again.h, seen.h, atol=1e-5)
 
 
 def test_exchanged_values_give_the_answer_of_exchanged_operands(solved):
@@ -225,7 +225,7 @@ def test_slots_exchanged_whole_change_nothing_and_by_half_the_answer(crowded):
 
 def test_an_exchange_of_slots_leaves_a_single_slot_alone(solved):
     agent, some, seen = solved
-    assert torch.equal(trace(agent, some, change=exchange_slots("keys", "values")).p, seen.p)
+    assert torch.allclose(trace(agent, some, change=exchange_slots("keys", "values")).p, seen.p, atol=1e-5)
 
 
 def test_what_was_stored_is_recalled_by_the_call_that_names_its_slot(solved):
