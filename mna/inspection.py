@@ -116,7 +116,14 @@ def frame_html(seen: Trace, names: list[str], t: int) -> str:
             f"<p>memory {slots}</p><p><code>{escape(call)}</code></p>")
 
 # %% ../notebooks/08_inside.ipynb #replay
-STYLE = (".mna-replay{border:1px solid currentColor;border-radius:8px;padding:.6em 1em;max-width:34em}"
+# Colours are those of the page, or of Jupyter, so that a dark page has a dark card.
+STYLE = (".mna-replay{border:1px solid currentColor;border-radius:8px;padding:.6em 1em;max-width:34em;"
+         "color:var(--pst-color-text-base,var(--jp-ui-font-color1,#222));"
+         "background:var(--pst-color-surface,var(--jp-layout-color1,#fff))}"
+         ".text_html:has(>.mna-replay){background:none!important;padding:0!important}"
+         ".mna-replay legend{font-size:1em;width:auto;float:none;margin:0;padding:0 .4em}"
+         ".mna-replay code{color:inherit;background:none}"
+         ".mna-replay input{width:1.5em;height:1.5em;margin:.15em}"
          ".mna-replay .mna-frame{display:none;min-height:13em}.mna-replay p{margin:.5em 0}"
          ".mna-stage{border-left:.6em solid;padding-left:.4em}"
          ".mna-slot{border:1px solid currentColor;border-radius:4px;padding:0 .5em}")
@@ -187,8 +194,8 @@ def balanced(right: Tensor, classes: Tensor) -> float:
 def probe(features: Tensor, targets: Tensor, fold: Tensor) -> float:
     """Balanced accuracy of a linear classifier on parts of the data that it was not fitted on, each part once.
 
-    features: (M, F). targets: (M,) int64. fold: (M,) the part of each row. All classes weigh the same: guessing is right
-    once in as many times as there are classes. The penalty is chosen on another part than the one that is judged.
+    features: (M, F). targets: (M,) int64. fold: (M,) the part of each row. All classes weigh the same: guessing is
+    right once in as many times as there are classes. The penalty is chosen on another part than the one that is judged.
     Raises MNAError for less than three parts.
     """
     parts = fold.unique().tolist()
