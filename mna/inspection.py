@@ -121,7 +121,7 @@ STYLE = (".mna-replay{border:1px solid currentColor;border-radius:8px;padding:.6
          "color:var(--pst-color-text-base,var(--jp-ui-font-color1,#222));"
          "background:var(--pst-color-surface,var(--jp-layout-color1,#fff))}"
          ".text_html:has(>.mna-replay){background:none!important;padding:0!important}"
-         ".mna-replay legend{font-size:1em;width:auto;float:none;margin:0;padding:0 .4em}"
+         ".mna-replay legend{font-size:1em;float:left;width:100%;margin:0 0 .4em;padding:0}"
          ".mna-replay code{color:inherit;background:none}"
          ".mna-replay input{width:1.5em;height:1.5em;margin:.15em}"
          ".mna-replay .mna-frame{display:none;min-height:13em}.mna-replay p{margin:.5em 0}"
