@@ -104,7 +104,7 @@ def frame_html(seen: Trace, names: list[str], t: int) -> str:
         f'<div><code>{escape(names[i])}</code> <meter min="0" max="1" value="{p[i]:.3f}" '
         f'aria-label="probability of {escape(names[i])}"></meter> {p[i]:.0%}{" ← chosen" if i == choice else ""}</div>'
         for i in p.topk(min(3, len(p))).indices.tolist() if seen.legal[t, 0, i])
-    slots = " ".join(f"<span class=mna-slot>{number(value) if kept else 'empty'}</span>"
+    slots = " ".join(f'<span class="mna-slot">{number(value) if kept else "empty"}</span>'
                      for value, kept in zip(seen.values[t, 0], seen.kept[t, 0], strict=True))
     tool, call = int(seen.tool[t, 0]), "no call"
     if tool >= 0:
@@ -112,7 +112,7 @@ def frame_html(seen: Trace, names: list[str], t: int) -> str:
         call = f"{TOOLS[tool].name}({', '.join(map(number, operands))}) → {number(seen.result[t, 0])}"
     if not seen.live[t + 1:, 0].any():
         call = f"answer {number(seen.answer[0])}, {'right' if seen.right[0] else 'wrong'}"
-    return (f'<p><b class=mna-stage style="border-color:{COLOURS[stage]}">{stage}</b> decision {t + 1}</p>{bars}'
+    return (f'<p><b class="mna-stage" style="border-color:{COLOURS[stage]}">{stage}</b> decision {t + 1}</p>{bars}'
             f"<p>memory {slots}</p><p><code>{escape(call)}</code></p>")
 
 # %% ../notebooks/08_inside.ipynb #replay
@@ -137,12 +137,13 @@ def replay_html(agent: Agent, text: str) -> str:
     problems = Problems.from_text([text], device=agent.fixed.device)
     seen, names = trace(agent, problems), candidate_names(agent, problems)
     group, T = "mna" + "".join(f"{ord(c):x}" for c in text), int(seen.live.sum())
+    first = ' checked="checked"'
     show = ",".join(f"#{group}-{t}:checked~.{group}-{t}" for t in range(T))
-    radios = "".join(f'<input type=radio name={group} id={group}-{t} aria-label="decision {t + 1} of {T}"'
-                     f'{" checked" if t == 0 else ""}>' for t in range(T))
+    radios = "".join(f'<input type="radio" name="{group}" id="{group}-{t}" aria-label="decision {t + 1} of {T}"'
+                     f'{first if t == 0 else ""}/>' for t in range(T))
     frames = "".join(f'<div class="mna-frame {group}-{t}">{frame_html(seen, names, t)}</div>' for t in range(T))
     return (f"<style>{STYLE}.mna-replay {show.replace(',', ',.mna-replay ')}{{display:block}}</style>"
-            f'<fieldset class=mna-replay><legend><code>{escape(text)}</code>: the agent, decision by decision</legend>'
+            f'<fieldset class="mna-replay"><legend><code>{escape(text)}</code>, decision by decision</legend>'
             f"{radios}{frames}</fieldset>")
 
 # %% ../notebooks/08_inside.ipynb #one-of-each
