@@ -15,7 +15,7 @@ import tomllib
 from pathlib import Path
 
 BIN, ROOT = Path(sys.executable).parent, Path(__file__).parent.parent
-NEEDS_A_SCRIPT = {"sphinx_togglebutton", "sphinx_copybutton", "sphinx_comments", "sphinx_book_theme", "offline"}
+NEEDS_A_SCRIPT = {"sphinx_togglebutton", "sphinx_copybutton", "sphinx_comments", "sphinx_book_theme", "offline", "playground"}
 EPUB = """
 extensions = [name for name in extensions if name not in NEEDS_A_SCRIPT] + ["mna_epub"]
 html_favicon = html_logo = None
@@ -51,7 +51,9 @@ def main(source, target):
     with (copy / "conf.py").open("a") as file:
         file.write(f"NEEDS_A_SCRIPT = {NEEDS_A_SCRIPT}\nVERSION = {version()!r}\n{EPUB}")
     contents = copy / "_toc.yml"
-    contents.write_text(contents.read_text().replace("      - file: genindex\n", ""))  # Sphinx adds the index itself
+    for left_out in ("genindex", "book/playground"):  # Sphinx adds the index itself; the playground needs a script
+        contents.write_text(contents.read_text().replace(f"      - file: {left_out}\n", ""))
+    (copy / "book/playground.md").unlink()
     for chapter in (copy / "notebooks").glob("*.ipynb"):
         chapter.write_text(json.dumps(to_read(json.loads(chapter.read_text()))))
     environment = os.environ | {"NODE_PATH": str(ROOT / "node_modules"), "PYTHONPATH": f"{ROOT}:{copy / 'book/_ext'}"}

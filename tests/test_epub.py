@@ -36,3 +36,9 @@ def test_a_formula_that_can_not_be_read_is_named(monkeypatch):
     monkeypatch.setitem(os.environ, "NODE_PATH", str(ROOT / "node_modules"))
     with pytest.raises(RuntimeError, match="frac"):
         mna_epub.mathml(r"\frac{1", "inline")
+
+
+def test_a_style_in_the_body_moves_to_the_head():
+    page = "<html><head><title>t</title></head><body><p>a</p><style>b {\n}</style><p>c</p></body></html>"
+    assert mna_epub.styles_ahead(page) == (
+        "<html><head><title>t</title><style>b {\n}</style></head><body><p>a</p><p>c</p></body></html>")

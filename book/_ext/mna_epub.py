@@ -40,6 +40,12 @@ def visit_math_block(translator, node):
     raise nodes.SkipNode
 
 
+def styles_ahead(page):
+    """An XHTML page with its style elements in the head: in the body, a replay's is not allowed."""
+    styles = re.findall(r"<style>.*?</style>", page, flags=re.DOTALL)
+    return re.sub(r"<style>.*?</style>", "", page, flags=re.DOTALL).replace("</head>", "".join(styles) + "</head>", 1)
+
+
 class Book(Epub3Builder):
     """Sphinx's builder, for a first page that lies in a folder, and for pages with MathML."""
 
@@ -51,7 +57,9 @@ class Book(Epub3Builder):
         super().toc_add_files(refnodes)
 
     def build_epub(self):
-        """The book, once the manifest says of each page whether it has MathML."""
+        """The book, once styles stand where they may and the manifest says of each page whether it has MathML."""
+        for page in Path(self.outdir).rglob("*.xhtml"):
+            page.write_text(styles_ahead(page.read_text()))
         manifest = Path(self.outdir, "content.opf")
         manifest.write_text(re.sub(r'<item id="epub-[^"]+" href="([^"]+)"', self.item, manifest.read_text()))
         super().build_epub()
