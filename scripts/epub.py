@@ -15,7 +15,8 @@ import tomllib
 from pathlib import Path
 
 BIN, ROOT = Path(sys.executable).parent, Path(__file__).parent.parent
-NEEDS_A_SCRIPT = {"sphinx_togglebutton", "sphinx_copybutton", "sphinx_comments", "sphinx_book_theme", "offline", "playground"}
+NEEDS_A_SCRIPT = {"sphinx_togglebutton", "sphinx_copybutton", "sphinx_comments", "sphinx_book_theme", "offline",
+                  "playground"}
 EPUB = """
 extensions = [name for name in extensions if name not in NEEDS_A_SCRIPT] + ["mna_epub"]
 html_favicon = html_logo = None
@@ -34,11 +35,12 @@ def version():
 
 
 def to_read(chapter):
-    """A chapter for a page that nobody runs: without the badge and the set-up cell, and with all code in sight."""
+    """A chapter for a page that nobody runs: no badge, no set-up cell, no way to the playground, and all code in sight."""
     cells = [cell for cell in chapter["cells"] if "setup" not in cell["metadata"].get("tags", [])]
     for cell in cells:
         cell["metadata"].pop("tags", None)
-        cell["source"] = [line for line in cell["source"] if not line.startswith("[![Open in Colab]")]
+        lines = [line for line in cell["source"] if not line.startswith("[![Open in Colab]")]
+        cell["source"] = [line.replace("[playground](../book/playground)", "playground") for line in lines]
     return chapter | {"cells": cells}
 
 
