@@ -35,7 +35,7 @@ def version():
 
 
 def to_read(chapter):
-    """A chapter for a page that nobody runs: no badge, no set-up cell, no way to the playground, and all code in sight."""
+    """A chapter for a page that nobody runs: no badge, no set-up cell, no link to the playground, all code in sight."""
     cells = [cell for cell in chapter["cells"] if "setup" not in cell["metadata"].get("tags", [])]
     for cell in cells:
         cell["metadata"].pop("tags", None)
