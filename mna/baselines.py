@@ -35,7 +35,7 @@ from mna.environments import (
 )
 from .memory import GatedMemory, make_agent
 from .network import FIRST_SLOT, Agent, NetworkConfig, NoMemory, Stage, State
-from .ppo import Rollout, flat_weights, play
+from .ppo import Rollout, play
 from .training import Run, TrainingConfig
 
 # %% ../notebooks/07_baselines.ipynb #planner
@@ -290,14 +290,11 @@ class VariedRun(Run):
     """A training run with one thing changed."""
 
     def __init__(self, config: TrainingConfig, varied: Variation):
-        super().__init__(config := varied.of(config))
+        config = varied.of(config)
+        agent = varied.agent(config.network, config.seed) if varied.agent else None
+        practice = varied.practice(config.ladder, config.curriculum) if varied.practice else None
+        super().__init__(config, agent=agent, curriculum=practice)
         self.flaky = varied.flaky
-        if varied.agent:
-            self.agent = varied.agent(config.network, config.seed)
-            self.optimizer = torch.optim.Adam([flat_weights(self.agent)], config.ppo.learning_rate, eps=1e-5,
-                                              fused=True)
-        if varied.practice:
-            self.curriculum = varied.practice(config.ladder, config.curriculum)
 
     def play(self, problems: Problems, floor: Tensor) -> Rollout:
         return play(self.agent, problems, self.rng, floor, flaky=self.flaky, shaping=self.config.ppo.shaping)

@@ -516,8 +516,10 @@ def run_all(runs: list[Experiment], path: Path = RECORDS, workers: int = 2, keep
                 run = able.pop(0)
                 left.remove(run)
                 process = context.Process(target=work, args=(run, path))
+                signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # or it could start and not be known
                 process.start()
                 busy[process.sentinel] = process, run
+                signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
             if not busy:  # their trials failed
                 return failed + [f"{run}: its trials are missing" for run in left]
             for sentinel in wait(list(busy)):

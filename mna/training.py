@@ -176,16 +176,16 @@ def stage_use(rollout: Rollout) -> dict[str, float]:
 class Run:
     """One training run: agent, optimiser, curriculum, random numbers, and how far it has come."""
 
-    def __init__(self, config: TrainingConfig, device="cpu"):
+    def __init__(self, config: TrainingConfig, device="cpu", agent: Agent | None = None, curriculum=None):
         self.config, self.device = config, torch.device(device)
-        self.agent = make_agent(config.network, config.seed).to(self.device)
-        self.optimizer = torch.optim.Adam(
-            [flat_weights(self.agent)], config.ppo.learning_rate, eps=1e-5, fused=True)
-        self.curriculum = Practice(config.ladder, config.curriculum)
+        self.agent = (agent or make_agent(config.network, config.seed)).to(self.device)
+        self.optimizer = torch.optim.Adam([flat_weights(self.agent)], config.ppo.learning_rate, eps=1e-5, fused=True)
+        self.curriculum = curriculum or Practice(config.ladder, config.curriculum)
         self.rng = torch.Generator(self.device).manual_seed(config.seed)
         self.decisions, self.seconds = 0, 0.0
 
     def play(self, problems: Problems, floor: torch.Tensor) -> Rollout:
+        """Play problems (B,) for the update, each with its exploration floor (B, 1)."""
         return play(self.agent, problems, self.rng, floor, shaping=self.config.ppo.shaping)
 
     def iterate(self) -> dict[str, float]:
