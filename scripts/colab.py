@@ -17,7 +17,7 @@ import venv
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
-BRINGS = ("torch", "numpy", "matplotlib", "ipywidgets", "ipykernel", "tensorboard")
+BRINGS = ("torch", "numpy", "matplotlib", "ipywidgets", "ipykernel", "tensorboard", "scipy")
 
 
 def name_of(requirement):

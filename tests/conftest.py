@@ -41,7 +41,8 @@ def wheel(tmp_path_factory):
     source, built = tmp_path_factory.mktemp("source"), tmp_path_factory.mktemp("wheel")
     for name in ["pyproject.toml", "README.md", "LICENSE"]:
         shutil.copy(ROOT / name, source)
-    shutil.copytree(ROOT / "mna", source / "mna", ignore=shutil.ignore_patterns("__pycache__"))
+    for folder in ("mna", "results"):
+        shutil.copytree(ROOT / folder, source / folder, ignore=shutil.ignore_patterns("__pycache__"))
     pip = [sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "--no-build-isolation"]
     subprocess.run([*pip, "-w", built, source], check=True)
     (wheel,) = built.glob("*.whl")
