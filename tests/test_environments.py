@@ -485,6 +485,12 @@ def test_an_episode_ends_at_its_bound():
     assert late.done and not late.present and late.reward == 0 and env.decisions == 10
 
 
+def test_a_negative_denominator_counts_by_its_size():
+    x, y = torch.tensor([[1, -(2**40)]]), torch.tensor([[1, 2**21]])
+    result, ok = e.calculate(torch.tensor([e.MUL]), x, y)
+    assert not ok.any() and result.tolist() == [[0, 1]]
+
+
 def test_a_call_that_overflows_fails():
     env = start("1000000000000*1000000000000/1000000000000")
     assert step(env, e.CALL, "MUL", 10**12, 10**12).failed and not env.done

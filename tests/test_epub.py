@@ -11,12 +11,13 @@ import pytest
 ROOT = Path(__file__).parent.parent
 
 
-def test_a_chapter_to_read_has_no_badge_no_set_up_cell_and_no_hidden_code():
+def test_a_chapter_to_read_has_no_badge_no_set_up_cell_no_hidden_code_and_no_way_to_the_playground():
     title = {"cell_type": "markdown", "metadata": {}, "source": ["# 1 \n", "[![Open in Colab](a)](b)"]}
     setup = {"cell_type": "code", "metadata": {"tags": ["setup"]}, "source": ["import mna"]}
+    there = {"cell_type": "markdown", "metadata": {}, "source": ["see the [playground](../book/playground)."]}
     figure = {"cell_type": "code", "metadata": {"tags": ["hide-input"], "mystnb": {}}, "source": ["plot()"]}
-    cells = epub.to_read({"cells": [title, setup, figure], "metadata": {}})["cells"]
-    assert [cell["source"] for cell in cells] == [["# 1 \n"], ["plot()"]]
+    cells = epub.to_read({"cells": [title, setup, figure, there], "metadata": {}})["cells"]
+    assert [cell["source"] for cell in cells] == [["# 1 \n"], ["plot()"], ["see the playground."]]
     assert cells[1]["metadata"] == {"mystnb": {}}
 
 
