@@ -175,6 +175,14 @@ def test_the_table_of_the_evidence_has_an_interval_where_there_are_seeds():
     assert "make evidence" in record.evidence_in_words([])
 
 
+def test_the_table_of_the_full_seeds_has_mean_lowest_and_highest():
+    def run(share):
+        return {"levels": {"tree7": {"accuracy": share}}}
+
+    rows = record.seeds_table([run(0.5), run(1.0)], run(0.25)).splitlines()
+    assert rows[2:] == ["| tree7 | 75 % | 50 % | 100 % | 25 % |"]
+
+
 def test_the_records_of_the_seeds_hold_what_is_claimed():
     runs = record.kept("seed")
     assert len({run["seed"] for run in runs}) == len(runs) >= 5

@@ -4,8 +4,9 @@ As a Sphinx extension it offers them to Markdown pages as substitutions: {{ head
 {{ level.seed_hard.accuracy }}, {{ levels_table }} and so on. The record is the one beside _config.yml, which
 `make book` puts there, else the first one in results/seed_profile.jsonl.
 
-{{ seeds }} says how other seeds fared, from results/seed_profile.jsonl beside book/; {{ full }} holds the words of the
-run in results/full_profile.jsonl, {{ full_levels_table }} its table.
+{{ seeds }} says how other seeds fared, from results/seed_profile.jsonl beside book/. {{ full }} holds the words of the
+first run in results/full_profile.jsonl, that of the agent that ships, {{ full_levels_table }} its table, and
+{{ full_seeds_table }} all seeds, beside the run without sweeps in results/full_without_sweeps_profile.jsonl.
 {{ evidence }} and {{ evidence_table }} tell of the runs of chapter 7.
 
 As a command, `python book/_ext/record.py RECORD`, it prints what was reached.
@@ -132,6 +133,16 @@ def evidence_table(lines):
     return "\n".join(table)
 
 
+def seeds_table(runs, other):
+    """One row a level, hardest last: mean, lowest and highest accuracy of some runs, and those of another one."""
+    table = ["| level | mean | lowest | highest | without sweeps |", "|---|---|---|---|---|"]
+    for name, level in other["levels"].items():
+        found = [run["levels"][name]["accuracy"] for run in runs]
+        told = map(percent, (sum(found) / len(found), min(found), max(found), level["accuracy"]))
+        table.append(f"| {name} | {' | '.join(told)} |")
+    return "\n".join(table)
+
+
 def rows(words):
     """The table of levels: COLUMNS, then one row of text per level."""
     cells = ("accuracy", "interval", "random", "forgetting", "mastered")
@@ -161,6 +172,8 @@ def set_substitutions(app, config):
         "seeds": seeds_in_words(kept("seed")),
         "full": in_words(kept("full")[0]),
         "full_levels_table": markdown_table(in_words(kept("full")[0])),
+        "full_seeds": f"{len(kept('full'))}",
+        "full_seeds_table": seeds_table(kept("full"), kept("full_without_sweeps")[0]),
         "evidence": evidence_in_words(evidence_lines()),
         "evidence_table": evidence_table(evidence_lines()),
         "install": f"```sh\npip install git+{repository}\n```",
