@@ -4,9 +4,9 @@
 
 # %% auto #0
 __all__ = ['N_TOOLS', 'STORE', 'ANSWER', 'RESULT', 'FIRST_SLOT', 'SITUATION', 'Stage', 'transitions', 'Memory', 'NoMemory',
-           'State', 'legal', 'Scan', 'MinGRU', 'Near', 'Sweep', 'Encoder', 'unique_rows', 'Texts', 'Keys', 'Where',
-           'Pairs', 'NetworkConfig', 'Reader', 'situation', 'Recurrent', 'ActorCritic', 'Decider', 'Player', 'Steps',
-           'Agent', 'fraction', 'candidate_names', 'watch']
+           'State', 'legal', 'Scan', 'MinGRU', 'unique_rows', 'Texts', 'Moved', 'Near', 'Sweep', 'Encoder', 'Keys',
+           'Where', 'Pairs', 'NetworkConfig', 'Reader', 'situation', 'Recurrent', 'ActorCritic', 'Decider', 'Player',
+           'Steps', 'Agent', 'fraction', 'candidate_names', 'watch']
 
 # %% ../notebooks/02_network.ipynb #imports
 from dataclasses import dataclass
@@ -197,61 +197,6 @@ class MinGRU(nn.Module):
         """All working states (M, D) of packed inputs x (M, D), from first states h (sizes[0], D)."""
         return Scan.apply(*self.steps(x), h, sizes)
 
-# %% ../notebooks/02_network.ipynb #near
-class Near(nn.Linear):
-    """What stands beside each token: a convolution over it and the tokens `reach` to its left and right."""
-
-    def __init__(self, width: int, reach: int):
-        super().__init__(3 * width, width)
-        self.reach = reach
-
-    def forward(self, x: Tensor, real: Tensor) -> Tensor:
-        """x: (U, L, D), zero where it is not real (U, L, 1). Returns the same shape, zero where it is not real."""
-        wide = F.pad(x, (0, 0, self.reach, self.reach))
-        return F.relu(super().forward(torch.cat((wide[:, :x.shape[1]], x, wide[:, 2 * self.reach:]), -1))) * real
-
-# %% ../notebooks/02_network.ipynb #sweep
-class Sweep(nn.Module):
-    """What stands before and after each token: a minimal GRU over the tokens, half of its state from each end."""
-
-    def __init__(self, width: int):
-        super().__init__()
-        self.unit, self.out = MinGRU(width), nn.Linear(width, width)
-        nn.init.constant_(self.unit.gates.bias[:width], -1)  # at first, remember for long
-
-    @staticmethod
-    def turned(x: Tensor) -> Tensor:
-        """The second half of the numbers in the opposite order of tokens; twice: as before. (U, L, D)."""
-        ahead, back = x.chunk(2, -1)
-        return torch.cat((ahead, back.flip(1)), -1)
-
-    def forward(self, x: Tensor, real: Tensor) -> Tensor:
-        """x: (U, L, D), zero where it is not real (U, L, 1). Returns the same shape, zero where it is not real."""
-        (U, L, D), (a, b) = x.shape, self.unit.steps(x)
-        a, b = self.turned(a.where(real, 1)), self.turned(b * real)  # padding hands the state on
-        a, b = (part.transpose(0, 1).reshape(L * U, D) for part in (a, b))  # packed by place, as the scan reads
-        h = Scan.apply(a, b, x.new_zeros(U, D), [U] * L)
-        return self.out(self.turned(h.view(L, U, D).transpose(0, 1))) * real
-
-# %% ../notebooks/02_network.ipynb #encoder
-class Encoder(nn.Module):
-    """Reads all tokens at once: layers that are each added to what was there.
-
-    layers: the reach of a convolution, or 0 for a sweep.
-    """
-
-    def __init__(self, width: int, layers: tuple[int, ...] = (1, 2, 4, 8)):
-        super().__init__()
-        self.token = nn.Embedding(len(KINDS), width, padding_idx=PAD)
-        self.layers = nn.ModuleList(Near(width, reach) if reach else Sweep(width) for reach in layers)
-
-    def forward(self, kinds: Tensor) -> Tensor:
-        """(U, L) token kinds -> (U, L, D); padding stays zero, so it never reaches a token."""
-        x, real = self.token(kinds), (kinds != PAD)[..., None]
-        for layer in self.layers:
-            x = x + layer(x, real)
-        return x
-
 # %% ../notebooks/02_network.ipynb #unique-rows
 def unique_rows(kinds: Tensor) -> tuple[Tensor, Tensor]:
     """The different rows (U, L) of token kinds (B, L), and which of them each row is (B,).
@@ -271,17 +216,109 @@ def unique_rows(kinds: Tensor) -> tuple[Tensor, Tensor]:
 # %% ../notebooks/02_network.ipynb #texts
 @dataclass
 class Texts:
-    """What B problems look like, equal ones once: U different rows of at most L tokens and N numbers."""
-    kinds: Tensor   # (U, L) token kinds
-    places: Tensor  # (U, N) the tokens that are numbers; anything where there is none
-    which: Tensor   # (B,) the row of each problem
+    """What B problems look like, equal ones once: U texts of at most L tokens and N numbers, P tokens in all.
+
+    Tokens are packed by place: the first ones of all texts, then the second ones ...; the longest text comes first.
+    """
+    kinds: Tensor     # (P,)
+    text: Tensor      # (P,) 0 ... U - 1
+    place: Tensor     # (P,) in its text, 0 ... L - 1
+    at: Tensor        # (L, U) the token at each place of each text, 0 ... P - 1; P: there is none
+    sizes: list[int]  # (L,) how many texts have a token at each place
+    numbers: Tensor   # (U, N) the tokens that are numbers; anything where there is none
+    which: Tensor     # (B,) the text of each problem
 
     @classmethod
     def of(cls, kinds: Tensor, N: int) -> "Texts":
-        """Of token kinds (B, L), with at most N numbers each."""
+        """Of token kinds (B, L), padded; with at most N numbers each."""
         kinds, which = unique_rows(kinds)
-        order = (kinds == NUMBER).byte().argsort(dim=1, descending=True, stable=True)  # numbers' places first
-        return cls(kinds, F.pad(order, (0, max(0, N - order.shape[1])))[:, :N], which)
+        length, order = (kinds != PAD).sum(1).sort(descending=True, stable=True)
+        kinds = kinds[order, :int(length[0])]
+        real = kinds.T != PAD  # (L, U)
+        place, text = real.nonzero(as_tuple=True)
+        at = (real.flatten().cumsum(0) - 1).view_as(real).where(real, len(text))
+        first = (kinds == NUMBER).byte().argsort(dim=1, descending=True, stable=True)  # numbers' places first
+        first = F.pad(first, (0, max(0, N - first.shape[1])))[:, :N]
+        return cls(kinds.T[real], text, place, at, real.sum(1).tolist(), at.T.gather(1, first).clamp(max=len(text) - 1),
+                   order.argsort()[which])
+
+    @property
+    def length(self) -> Tensor:
+        """(U,) tokens of each text."""
+        return (self.at < len(self.kinds)).sum(0)
+
+    def token(self, place: Tensor) -> Tensor:
+        """The token at another place (P,) of each token's text, (P,); P where the text has none there."""
+        inside = (place >= 0) & (place < len(self.at))
+        return self.at[place.clamp(0, len(self.at) - 1), self.text].where(inside, len(self.kinds))
+
+# %% ../notebooks/02_network.ipynb #moved
+class Moved(torch.autograd.Function):
+    """Rows of x (P, D) in other places: row i is x[source[i]], zero where source[i] is P.
+
+    back: (P,) where each row went, P: nowhere.
+    """
+
+    @staticmethod
+    def forward(ctx, x, source, back):
+        ctx.save_for_backward(back)
+        return F.pad(x, (0, 0, 0, 1)).index_select(0, source)
+
+    @staticmethod
+    def backward(ctx, grad):
+        return F.pad(grad, (0, 0, 0, 1)).index_select(0, ctx.saved_tensors[0]), None, None
+
+# %% ../notebooks/02_network.ipynb #near
+class Near(nn.Linear):
+    """What stands beside each token: a convolution over it and the tokens `reach` to its left and right."""
+
+    def __init__(self, width: int, reach: int):
+        super().__init__(3 * width, width)
+        self.reach = reach
+
+    def forward(self, x: Tensor, texts: Texts) -> Tensor:
+        """x: (P, D), what is known of each token. Returns the same shape."""
+        left, right = texts.token(texts.place - self.reach), texts.token(texts.place + self.reach)
+        return F.relu(super().forward(torch.cat((Moved.apply(x, left, right), x, Moved.apply(x, right, left)), -1)))
+
+# %% ../notebooks/02_network.ipynb #sweep
+class Sweep(nn.Module):
+    """What stands before and after each token: a minimal GRU over the tokens, half of its state from each end."""
+
+    def __init__(self, width: int):
+        super().__init__()
+        self.unit, self.out = MinGRU(width), nn.Linear(width, width)
+        nn.init.constant_(self.unit.gates.bias[:width], -1)  # at first, remember for long
+
+    def forward(self, x: Tensor, texts: Texts) -> Tensor:
+        """x: (P, D), what is known of each token. Returns the same shape."""
+        mirror = texts.token(texts.length[texts.text] - 1 - texts.place)
+
+        def turned(x: Tensor) -> Tensor:  # half of the numbers from the other end of the text; twice: as before
+            ahead, back = x.chunk(2, -1)
+            return torch.cat((ahead, Moved.apply(back, mirror, mirror)), -1)
+
+        a, b = self.unit.steps(x)
+        return self.out(turned(Scan.apply(turned(a), turned(b), x.new_zeros(texts.sizes[0], x.shape[1]), texts.sizes)))
+
+# %% ../notebooks/02_network.ipynb #encoder
+class Encoder(nn.Module):
+    """Reads all tokens at once: layers that are each added to what was there.
+
+    layers: the reach of a convolution, or 0 for a sweep.
+    """
+
+    def __init__(self, width: int, layers: tuple[int, ...] = (1, 2, 4, 8)):
+        super().__init__()
+        self.token = nn.Embedding(len(KINDS), width, padding_idx=PAD)
+        self.layers = nn.ModuleList(Near(width, reach) if reach else Sweep(width) for reach in layers)
+
+    def forward(self, texts: Texts) -> Tensor:
+        """What the encoder makes of each token, (P, D)."""
+        x = self.token(texts.kinds)
+        for layer in self.layers:
+            x = x + layer(x, texts)
+        return x
 
 # %% ../notebooks/02_network.ipynb #keys
 @dataclass
@@ -361,9 +398,10 @@ class Reader(nn.Module):
 
     def encode(self, texts: Texts) -> tuple[Tensor, Tensor]:
         """Read U different problems: (number keys (U, N, D), first working states (U, D))."""
-        x = self.encoder(texts.kinds)  # (U, L, D)
-        keys = self.number(x.gather(1, texts.places[..., None].expand(-1, -1, x.shape[-1])))
-        return keys, torch.tanh(self.draft(x.sum(1) / (texts.kinds != PAD).sum(1, keepdim=True)))
+        x, (U, N) = self.encoder(texts), texts.numbers.shape  # (P, D)
+        keys = self.number(x.index_select(0, texts.numbers.flatten())).view(U, N, -1)
+        total = x.new_zeros(U, x.shape[1]).index_add(0, texts.text, x)
+        return keys, torch.tanh(self.draft(total / texts.length[:, None]))
 
 # %% ../notebooks/02_network.ipynb #situation
 SITUATION = (len(Stage), FIRST_SLOT + 2, 5)  # stages; choices: up to the result, a slot, a number; what came back
@@ -508,7 +546,7 @@ class Steps:
         of the (M,) and (M, N) are as in State."""
         N, K = unused.shape[1], written.shape[1]
         texts = Texts.of(kinds, N)
-        U, first, chosen = len(texts.kinds), texts.which[episode] * N, previous - FIRST_SLOT - K
+        U, first, chosen = len(texts.numbers), texts.which[episode] * N, previous - FIRST_SLOT - K
         writes = (stage == Stage.STORE).nonzero()[:, 0]
         row = torch.zeros_like(stage)
         row[writes] = torch.arange(len(writes), device=stage.device)

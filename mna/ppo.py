@@ -4,7 +4,8 @@
 
 # %% auto #0
 __all__ = ['log_softmax', 'policy', 'entropy', 'evenness', 'sample', 'at', 'Played', 'Rollout', 'floors', 'Game', 'turn', 'play',
-           'advantages', 'Batch', 'pack', 'ppo_loss', 'PPOConfig', 'flat_weights', 'distance', 'losses', 'update']
+           'advantages', 'Batch', 'pack', 'ppo_loss', 'PPOConfig', 'flat_weights', 'FlatAdam', 'distance', 'losses',
+           'update']
 
 # %% ../notebooks/04_ppo.ipynb #imports
 from collections import defaultdict
@@ -12,6 +13,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+from torch.optim.adam import adam
 
 from .environments import Environment, MNAError, Problems, Rows
 from .network import FIRST_SLOT, Agent, Stage, State, Steps, legal
@@ -284,6 +286,29 @@ def flat_weights(agent: Agent) -> nn.Parameter:
         weight.data, weight.grad = data.view_as(weight), grad.view_as(weight)
     return flat
 
+# %% ../notebooks/04_ppo.ipynb #adam
+class FlatAdam:
+    """Adam (Kingma & Ba 2015) on all weights of an agent as one vector, where they are: move the agent first.
+
+    It has of an optimiser what `update` needs. learning_rate: at the start; param_groups[0]["lr"] changes it.
+    """
+
+    def __init__(self, agent: Agent, learning_rate: float):
+        self.weights = flat_weights(agent)
+        self.param_groups = [dict(params=[self.weights], lr=learning_rate)]
+        self.state = dict(exp_avg=torch.zeros_like(self.weights.data), exp_avg_sq=torch.zeros_like(self.weights.data),
+                          step=torch.zeros((), device=self.weights.device))
+
+    def zero_grad(self, set_to_none: bool = False) -> None:
+        """The gradients stay where they are: they are views into one vector too."""
+        self.weights.grad.zero_()
+
+    @torch.no_grad()
+    def step(self) -> None:
+        mean, square, steps = ([self.state[name]] for name in ("exp_avg", "exp_avg_sq", "step"))
+        adam([self.weights], [self.weights.grad], mean, square, [], steps, fused=True, amsgrad=False, beta1=0.9,
+             beta2=0.999, lr=self.param_groups[0]["lr"], weight_decay=0, eps=1e-5, maximize=False)
+
 # %% ../notebooks/04_ppo.ipynb #losses
 def distance(log_ratio: Tensor, config: PPOConfig) -> tuple[Tensor, Tensor]:
     """How far the policy has moved, from log-ratios (M,): (approx_kl in nats, clipfrac)."""
@@ -312,7 +337,7 @@ def losses(agent: Agent, batch: Batch, config: PPOConfig) -> dict[str, Tensor]:
                 approx_kl=approx_kl, clipfrac=clipfrac)
 
 # %% ../notebooks/04_ppo.ipynb #update
-def update(agent: Agent, optimizer: torch.optim.Optimizer, rollout: Rollout, config: PPOConfig,
+def update(agent: Agent, optimizer: FlatAdam | torch.optim.Optimizer, rollout: Rollout, config: PPOConfig,
            share: float = 1.0, rng: torch.Generator | None = None) -> dict[str, float]:
     """Improve the agent on a roll-out; returns its metrics, the means over all minibatches.
 

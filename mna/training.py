@@ -33,7 +33,7 @@ from .curriculum import CurriculumConfig, Practice, accuracy, evaluate, forgetti
 from .environments import DECISIONS_PER_NUMBER, FULL_LADDER, LEVELS, SEED_LADDER, MNAError, Problems, check_levels
 from .memory import make_agent
 from .network import Agent, NetworkConfig, Stage
-from .ppo import PPOConfig, Rollout, flat_weights, play, update
+from .ppo import FlatAdam, PPOConfig, Rollout, play, update
 
 # %% ../notebooks/06_training.ipynb #config
 @dataclass(frozen=True)
@@ -179,7 +179,7 @@ class Run:
     def __init__(self, config: TrainingConfig, device="cpu", agent: Agent | None = None, curriculum=None):
         self.config, self.device = config, torch.device(device)
         self.agent = (agent or make_agent(config.network, config.seed)).to(self.device)
-        self.optimizer = torch.optim.Adam([flat_weights(self.agent)], config.ppo.learning_rate, eps=1e-5, fused=True)
+        self.optimizer = FlatAdam(self.agent, config.ppo.learning_rate)
         self.curriculum = curriculum or Practice(config.ladder, config.curriculum)
         self.rng = torch.Generator(self.device).manual_seed(config.seed)
         self.decisions, self.seconds = 0, 0.0
@@ -217,8 +217,7 @@ class Run:
 def save_run(run: Run, path: Path) -> None:
     """Write all that is needed to go on, as one file."""
     tensors = {f"agent.{name}": tensor for name, tensor in run.agent.state_dict().items()}
-    for i, state in run.optimizer.state_dict()["state"].items():
-        tensors |= {f"optimizer.{i}.{name}": tensor for name, tensor in state.items()}
+    tensors |= {f"optimizer.{name}": tensor for name, tensor in run.optimizer.state.items()}
     tensors = {name: tensor.cpu().contiguous() for name, tensor in tensors.items()}
     tensors["rng"] = run.rng.get_state()
     about = dict(format=FORMAT, config=asdict(run.config), decisions=run.decisions, seconds=run.seconds,
@@ -236,12 +235,8 @@ def config_from_dict(values: dict) -> TrainingConfig:
 def restore(run: Run, about: dict, tensors: dict[str, torch.Tensor]) -> None:
     """Bring a fresh run to where a saved one stood."""
     run.agent.load_state_dict({name[6:]: t for name, t in tensors.items() if name.startswith("agent.")})
-    state: dict[int, dict] = {}
-    for name, tensor in tensors.items():
-        if name.startswith("optimizer."):
-            _, i, key = name.split(".")
-            state.setdefault(int(i), {})[key] = tensor
-    run.optimizer.load_state_dict(run.optimizer.state_dict() | {"state": state})
+    for name, tensor in run.optimizer.state.items():
+        tensor.copy_(tensors[f"optimizer.{name}"])
     run.rng.set_state(tensors["rng"])
     run.curriculum.load_state_dict(about["curriculum"], run.device)
     run.decisions, run.seconds = about["decisions"], about["seconds"]

@@ -141,12 +141,62 @@ def test_unique_rows_tell_similar_rows_apart():
     assert len(n.unique_rows(kinds.flip(1))[0]) == len(kinds)
 
 
+def shown(texts):
+    """What was packed, padded again: (U, L)."""
+    return F.pad(texts.kinds, (0, 1), value=e.PAD)[texts.at].T
+
+
 def test_padding_reaches_no_token():
-    encoder = agents()[1].encoder
-    kinds = e.Problems.from_text("(4*2+7)-5").kinds
-    padded = encoder(F.pad(kinds, (0, 30)))
-    torch.testing.assert_close(padded[:, :9], encoder(kinds))
-    assert (padded[:, 9:] == 0).all()
+    encoder, kinds = agents()[1].encoder, e.Problems.from_text("(4*2+7)-5").kinds
+    padded = n.Texts.of(F.pad(kinds, (0, 30)), 4)
+    assert len(padded.kinds) == 9 and padded.sizes == [1] * 9
+    torch.testing.assert_close(encoder(padded), encoder(n.Texts.of(kinds, 4)))
+
+
+@given(st.lists(st.integers(1, 9), min_size=1, max_size=9), st.integers(0, 1000))
+def test_tokens_are_packed_by_place_and_find_the_others_of_their_text(lengths, seed):
+    """Against loops over texts and places."""
+    rows = [torch.randint(1, len(e.KINDS), (length,), generator=rng(seed + i)) for i, length in enumerate(lengths)]
+    kinds = torch.stack([F.pad(row, (0, 12 - len(row)), value=e.PAD) for row in rows])
+    texts = n.Texts.of(kinds, 3)
+    P = len(texts.kinds)
+    assert torch.equal(F.pad(shown(texts)[texts.which], (0, 12 - max(lengths)), value=e.PAD), kinds)
+    assert texts.place.tolist() == [t for t, size in enumerate(texts.sizes) for _ in range(size)]
+    assert texts.length.tolist() == sorted(texts.length.tolist(), reverse=True)
+    for offset in (-2, 0, 1, 5):
+        found = texts.token(texts.place + offset).tolist()
+        for token, text, place in zip(found, texts.text.tolist(), texts.place.tolist(), strict=True):
+            inside = 0 <= place + offset < texts.length[text]
+            assert token == (texts.at[place + offset, text] if inside else P)
+
+
+@given(st.lists(st.integers(1, 7), min_size=1, max_size=5))
+def test_layers_are_what_loops_over_the_tokens_of_each_text_give(lengths):
+    kinds = torch.stack([F.pad(torch.full((k,), e.NUMBER), (0, 7 - k), value=e.PAD) for k in sorted(set(lengths))])
+    texts, x = n.Texts.of(kinds, 7), torch.randn(sum(set(lengths)), 8, generator=rng())
+    near, sweep = n.Near(8, 2), n.Sweep(8)
+    a, b = sweep.unit.steps(x)
+    for u, length in enumerate(texts.length.tolist()):
+        rows, wide, states = texts.at[:length, u], torch.zeros(length + 4, 8), torch.zeros(2, length + 1, 8)
+        wide[2:-2] = x[rows]
+        beside = torch.stack([torch.cat((wide[t], wide[t + 2], wide[t + 4])) for t in range(length)])
+        torch.testing.assert_close(near(x, texts)[rows], (beside @ near.weight.T + near.bias).relu())
+        for t in range(length):
+            for direction, token in enumerate((rows[t], rows[length - 1 - t])):
+                states[direction, t + 1] = a[token] * states[direction, t] + b[token]
+        both = torch.cat((states[0, 1:, :4], states[1, 1:].flip(0)[:, 4:]), 1)
+        torch.testing.assert_close(sweep(x, texts)[rows], sweep.out(both))
+
+
+@given(st.lists(st.integers(1, 5), min_size=1, max_size=4))
+def test_what_is_moved_brings_its_gradient_back(lengths):
+    kinds = torch.stack([F.pad(torch.full((k,), e.NUMBER), (0, 5 - k), value=e.PAD) for k in sorted(set(lengths))])
+    texts = n.Texts.of(kinds, 5)
+    left, right = texts.token(texts.place - 1), texts.token(texts.place + 1)
+    mirror = texts.token(texts.length[texts.text] - 1 - texts.place)
+    x = torch.randn(len(texts.kinds), 2, dtype=torch.double, requires_grad=True)
+    for source, back in ((left, right), (right, left), (mirror, mirror)):
+        assert torch.autograd.gradcheck(n.Moved.apply, (x, source, back))
 
 
 @given(st.lists(st.integers(1, 6), min_size=1, max_size=6), st.integers(0, 1000))
@@ -379,19 +429,19 @@ def test_the_heads_are_told_the_situation_too():
 # ---------------------------------------------------------------- texts
 
 
-def test_texts_name_each_row_once_and_the_places_of_its_numbers():
+def test_texts_name_each_row_once_and_the_tokens_that_are_its_numbers():
     problems = e.Problems.from_text(["4+9", "(3+4)*(9-2)", "7+1", "|4*9-7*8|", "3*x+4=19", "12", "(1+2)*(3-4)"])
     texts = n.Texts.of(problems.kinds, 4)
-    assert len(texts.kinds) == 5 == len(texts.places) and texts.places.shape[1] == 4
-    assert torch.equal(texts.kinds[texts.which], problems.kinds)
-    for kinds, places, count in zip(problems.kinds, texts.places[texts.which], problems.n_numbers, strict=True):
-        assert places[:count].tolist() == (kinds == e.NUMBER).nonzero()[:, 0].tolist()
+    assert texts.numbers.shape == (5, 4) and texts.at.shape[1] == 5
+    assert torch.equal(shown(texts)[texts.which], problems.kinds)
+    for kinds, u, count in zip(problems.kinds, texts.which, problems.n_numbers, strict=True):
+        assert texts.numbers[u, :count].tolist() == texts.at[:, u][(kinds == e.NUMBER)[:len(texts.at)]].tolist()
 
 
 def test_texts_may_have_room_for_more_numbers_than_tokens():
     problems = e.Problems.from_text(["12"])
     texts = n.Texts.of(problems.kinds, 5)
-    assert texts.places.shape == (1, 5) and texts.places[0, 0] == 0
+    assert texts.numbers.shape == (1, 5) and texts.numbers[0, 0] == 0
     keys, h = agents()[1].encode(texts)
     assert keys.shape == (1, 5, 64) and h.shape == (1, 64)
 

@@ -10,9 +10,10 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch.nn import functional as F
 
 from mna import ppo
-from mna.environments import FULL_LADDER, Environment, MNAError, Problems, generate
+from mna.environments import FULL_LADDER, PAD, Environment, MNAError, Problems, generate
 from mna.memory import make_agent
 from mna.network import ANSWER, FIRST_SLOT, Agent, Stage, legal, situation
 
@@ -30,7 +31,7 @@ def draw(levels=FULL_LADDER, n=10, seed=0):
 
 
 def adam(agent):
-    return torch.optim.Adam([ppo.flat_weights(agent)], lr=CONFIG.learning_rate, eps=1e-5)
+    return ppo.FlatAdam(agent, CONFIG.learning_rate)
 
 
 def everyone(rollout):
@@ -410,6 +411,12 @@ def test_without_the_stored_mask_the_ratio_is_wrong(agent, rollout):
 # ---------------------------------------------------------------- whole episodes, packed
 
 
+def shown(texts, rollout):
+    """The packed texts, padded again as those of the roll-out: (U, L)."""
+    kinds = F.pad(texts.kinds, (0, 1), value=PAD)[texts.at].T
+    return F.pad(kinds, (0, rollout.kinds.shape[1] - kinds.shape[1]), value=PAD)
+
+
 @given(st.lists(st.integers(0, 139), min_size=1, max_size=30, unique=True))
 @settings(max_examples=30)
 def test_pack_covers_whole_episodes_once_in_order_of_time(rollout, chosen):
@@ -420,7 +427,7 @@ def test_pack_covers_whole_episodes_once_in_order_of_time(rollout, chosen):
     assert (time.diff() >= 0).all() and steps.sizes == torch.bincount(time).tolist()
     assert sorted(steps.sizes, reverse=True) == steps.sizes
     first, start = row[: steps.sizes[0]], 0
-    assert torch.equal(steps.texts.kinds[steps.texts.which], rollout.kinds[first])
+    assert torch.equal(shown(steps.texts, rollout)[steps.texts.which], rollout.kinds[first])
     for size in steps.sizes:  # at each time the first few episodes go on
         assert torch.equal(row[start : start + size], first[:size])
         start += size
@@ -441,12 +448,12 @@ def test_pack_gives_each_decision_what_belongs_to_it(rollout, chosen):
     assert torch.equal(steps.unused, rollout.unused[time, row])
     place = steps.unused.nonzero()  # each unused number, and where its key stands among those of all texts
     assert torch.equal(torch.stack((steps.numbers.decision, steps.numbers.place % N), 1), place)
-    assert torch.equal(texts.kinds[steps.numbers.row // N], rollout.kinds[row[steps.numbers.decision]])
+    assert torch.equal(shown(texts, rollout)[steps.numbers.row // N], rollout.kinds[row[steps.numbers.decision]])
     assert torch.equal(steps.numbers.row % N, place[:, 1])
     last = known[1] - FIRST_SLOT - K  # the number chosen last
-    assert (steps.number[last < 0] == N * len(texts.kinds)).all()
+    assert (steps.number[last < 0] == N * len(texts.numbers)).all()
     assert torch.equal(steps.number[last >= 0] % N, last[last >= 0])
-    assert torch.equal(texts.kinds[steps.number[last >= 0] // N], rollout.kinds[row[last >= 0]])
+    assert torch.equal(shown(texts, rollout)[steps.number[last >= 0] // N], rollout.kinds[row[last >= 0]])
 
 
 def test_pack_finds_the_decision_that_wrote_each_slot(rollout):

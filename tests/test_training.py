@@ -4,6 +4,8 @@ import fcntl
 import importlib.util
 import json
 import re
+import subprocess
+import sys
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -318,6 +320,13 @@ def test_a_resumed_run_may_have_a_larger_budget(tmp_path):
     result = trained(tmp_path, large, resume=True)
     assert unspent(small, before) and unspent(large, result["decisions"]) and result["budget"] == 1200
     assert result["decisions"] > before
+
+
+def test_a_run_does_not_load_the_compiler():
+    """It would take more than a second, and memory, of every run."""
+    code = ("import sys\nfrom mna.training import Run, from_profile\nRun(from_profile('smoke')).iterate()\n"
+            "print('torch._dynamo' in sys.modules)")
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "False\n"
 
 
 def test_a_saved_run_is_the_run(tmp_path):
