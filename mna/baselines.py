@@ -35,7 +35,7 @@ from mna.environments import (
 )
 from .memory import GatedMemory, make_agent
 from .network import FIRST_SLOT, Agent, NetworkConfig, NoMemory, Stage, State
-from .ppo import Rollout, play
+from .ppo import Rollout
 from .training import Run, TrainingConfig
 
 # %% ../notebooks/07_baselines.ipynb #planner
@@ -251,7 +251,8 @@ ABLATIONS: dict[str, Variation] = {
     "uniform": Variation("curriculum", "all levels alike", practice=Uniform),
     "learnability": Variation("curriculum", "levels by s (1 - s)", practice=Learnability),
     "no_retry": Variation("curriculum", "failed problems do not come back", curriculum={"retry": 0.0}),
-    "no_shaping": Variation("reward", "reward for the answer alone", ppo={"shaping": 0.0}),
+    "no_shaping": Variation("reward", "reward for the answer alone", ppo={"shaping": 0.0, "on_plan": False}),
+    "off_plan": Variation("reward", "practice goes on after a wrong call", ppo={"on_plan": False}),
     "no_floor": Variation("exploration", "no exploration floor", ppo={"floor": 0.0}),
     "no_entropy": Variation("exploration", "no entropy bonus", ppo={"ent_coef": 0.0}),
     "no_evenness": Variation("exploration", "no evenness bonus", ppo={"even_coef": 0.0}),
@@ -266,7 +267,7 @@ COMPARED = SEED_LADDER + ("abs_diff",)  # what the agents with a planner are com
 AGENTS: dict[str, Variation] = {
     "native": Variation("agent", "one network", {"ladder": COMPARED}),
     "answer_only": Variation("planner", "plans in advance, paid for the answer", {"ladder": COMPARED},
-                             {"shaping": 0.0}, agent=planning(Planner)),
+                             {"shaping": 0.0, "on_plan": False}, agent=planning(Planner)),
     "sub_tasks": Variation("planner", "plans in advance, paid for sub-tasks too", {"ladder": COMPARED},
                            agent=planning(Planner)),
     "replan": Variation("planner", "may replan after each result", {"ladder": COMPARED}, agent=planning(Replanner)),
@@ -297,4 +298,4 @@ class VariedRun(Run):
         self.flaky = varied.flaky
 
     def play(self, problems: Problems, floor: Tensor) -> Rollout:
-        return play(self.agent, problems, self.rng, floor, flaky=self.flaky, shaping=self.config.ppo.shaping)
+        return super().play(problems, floor, flaky=self.flaky)

@@ -746,12 +746,15 @@ class Episodes(Workspace):
     sub_y: Tensor      # (2, M, B)
     due: Tensor        # (M, B) is this sub-task still to be rewarded?
     share: Tensor      # (B,) reward for each sub-task
+    on_plan: Tensor    # (B,) does a call that does no sub-task end the episode?
     decisions: Tensor  # (B,) made so far
     done: Tensor       # (B,)
 
     @classmethod
-    def start(cls, problems: Problems, flaky: float = 0.0, shaping: float = 1.0):
-        """flaky: the probability that a call fails. shaping: reward spread over a problem's sub-tasks."""
+    def start(cls, problems: Problems, flaky: float = 0.0, shaping: float = 1.0, on_plan: bool = False):
+        """flaky: the probability that a call fails. shaping: reward spread over a problem's sub-tasks. on_plan: a call
+        that works but does no sub-task ends the episode, for practice; typed problems have none.
+        """
         if not len(problems):
             raise MNAError("0 problems were given, at least 1 is needed: generate some")
         if not 0 <= flaky <= 1:
@@ -761,7 +764,8 @@ class Episodes(Workspace):
         sub_tool, zero = problems.sub_tool.T.contiguous(), torch.zeros_like(problems.n_numbers)
         live, due = _places(cells[0]) <= problems.n_numbers, sub_tool >= 0
         return cls(cells.clone(), live, torch.zeros_like(cells[:, 0]), zero.bool(), zero.float() + flaky, problems,
-                   sub_tool, sub_x, sub_y, due, shaping / due.sum(0).clamp(min=1), zero, zero.bool())
+                   sub_tool, sub_x, sub_y, due, shaping / due.sum(0).clamp(min=1), due.any(0) & on_plan, zero,
+                   zero.bool())
 
     @property
     def bound(self) -> Tensor:
@@ -777,7 +781,7 @@ class Environment(Episodes):
 
         verb: (B,) THINK, KEEP, CALL or SAY. tool: (B,) index into TOOLS. x, y: (B, 2) values; SAY gives x as the
         answer. Reward: 1 for the right answer and `share` for each sub-task when it is first done; nothing for a
-        wrong answer, a lost result or the bound, which end the episode.
+        wrong answer, a lost result, a call off the plan or the bound, which end the episode.
         """
         going = ~self.done
         x, y = (part.unbind() for part in (x.T.contiguous(), torch.where(_is_unary(tool), 1, y.T)))  # a part: (B,)
@@ -788,7 +792,7 @@ class Environment(Episodes):
         works, lost = self.call(calls, tool, x, y, rng)
         paid = self.pay(works, tool, x, y)
         correct = says & (self.live.sum(0) == 1) & _equal(x, self.problems.answer.T)
-        over = says | lost | (going & (self.decisions >= self.bound))
+        over = says | lost | (works & ~paid & self.on_plan) | (going & (self.decisions >= self.bound))
         self.done = self.done | over
         reward = correct + paid * self.share
         return Feedback(self.result.T, works, self.result[0].sign() * works, calls & ~works, reward, self.done,
@@ -846,10 +850,11 @@ class ScalarEnvironment(ScalarWorkspace):
     returns a Feedback of plain Python values.
     """
 
-    def __init__(self, text: str, sub_tasks=(), shaping: float = 1.0):
+    def __init__(self, text: str, sub_tasks=(), shaping: float = 1.0, on_plan: bool = False):
         self.problem = parse(text)
         super().__init__(self.problem.numbers)
         self.due, self.share = list(sub_tasks), shaping / max(1, len(sub_tasks))
+        self.on_plan = on_plan and bool(sub_tasks)
         self.bound, self.decisions, self.done = DECISIONS_PER_NUMBER * len(self.live), 0, False
 
     def think(self) -> Feedback:
@@ -866,7 +871,7 @@ class ScalarEnvironment(ScalarWorkspace):
         works, lost = (False, False) if self.done else self.use(tool, operands, broken)
         paid = next((task for task in self.due if works and _is_done_by(task, tool, operands)), None)
         self.due = [task for task in self.due if task is not paid]
-        return self._decide(works, not works, self.share if paid else 0.0, over=lost)
+        return self._decide(works, not works, self.share if paid else 0.0, lost or self.on_plan and works and not paid)
 
     def answer(self, value) -> Feedback:
         return self._decide(correct=len(self.live) == 1 and value == self.problem.answer, over=True)

@@ -120,6 +120,10 @@ class State(Rows):
         holds[:, 1:1 + self.slots] &= self.memory.filled
         return holds
 
+    def waiting(self) -> Tensor:
+        """(B, K + N) which slots and numbers wait to be used?"""
+        return self.holds()[:, 1:]
+
     def value_of(self, candidate: Tensor) -> Tensor:
         """(B, 2) the value behind a candidate (B,); a slot's is read from the buffer."""
         values = torch.cat((self.result[:, None], self.memory.values, self.numbers), 1)  # (B, 1 + K + N, 2)
@@ -447,23 +451,22 @@ class ActorCritic(Recurrent):
             nn.init.zeros_(layer.bias)
         nn.init.normal_(self.hidden.weight[:, 2 * D:])  # each stage starts with a policy of its own
 
-    def heads(self, h: Tensor, situation: Tensor, unused: Tensor, numbers: Keys | Pairs,
-              slots: Keys | Pairs) -> tuple[Tensor, Tensor]:
+    def heads(self, h: Tensor, situation: Tensor, waiting: Tensor, operands: Keys | Pairs) -> tuple[Tensor, Tensor]:
         """Actor and critic of M decisions: (logits (M, A), value (M,)).
 
-        h: (M, D). situation: (M, S). unused: (M, N) which numbers are left. numbers, slots: what can be pointed at.
+        h: (M, D). situation: (M, S). waiting: (M, K + N) which slots and numbers wait to be used. operands: their keys.
 
-        The actor attends to the numbers not used yet and points (Vinyals et al. 2015), with dot products:
-        logit_a = k_a . W_q z / (sqrt(D) / 2), where z knows the working state, what is left, and the situation.
+        The actor attends to what waits and points (Vinyals et al. 2015), with dot products: logit_a = k_a . W_q z /
+        (sqrt(D) / 2), where z knows the working state, what waits, and the situation.
         """
-        scale = h.shape[1] ** 0.5
-        scores = (numbers.scores(self.look(h)) / scale).masked_fill(~unused, -1e9)
-        rest = numbers.mix(scores.softmax(-1) * unused)  # zero when all are used
+        scale, K = h.shape[1] ** 0.5, self.memory.slots
+        scores = (operands.scores(self.look(h)) / scale).masked_fill(~waiting, -1e9)
+        rest = operands.mix(scores.softmax(-1) * waiting)  # zero when nothing waits
         z = torch.tanh(self.hidden(torch.cat((h, rest, situation), -1)))
         query = self.query(z) * (2 / scale)
-        fixed = query @ self.fixed.T  # (M, FIRST_SLOT + 1)
-        slot = fixed[:, FIRST_SLOT:] + slots.scores(query)  # (M, K) what a slot is, and what it holds
-        return torch.cat((fixed[:, :FIRST_SLOT], slot, numbers.scores(query)), 1), self.value(z)[:, 0]
+        fixed, pointed = query @ self.fixed.T, operands.scores(query)  # (M, FIRST_SLOT + 1), (M, K + N)
+        slot = fixed[:, FIRST_SLOT:] + pointed[:, :K]  # what a slot is, and what it holds
+        return torch.cat((fixed[:, :FIRST_SLOT], slot, pointed[:, K:]), 1), self.value(z)[:, 0]
 
 # %% ../notebooks/02_network.ipynb #decider
 class Decider(ActorCritic):
@@ -488,8 +491,9 @@ class Decider(ActorCritic):
         number = state.keys.gather(1, at.clamp(min=0).expand(-1, 1, state.keys.shape[2]))[:, 0] * (at[:, 0] >= 0)
         told = situation(state.stage, state.previous, state.seen, K)
         state.h = self.core(self.inputs(told, number), state.h, [len(told)])
-        unused = state.available[:, 1 + K:].clone()  # gradients need it as it is now
-        return self.heads(state.h, told, unused, Keys(state.keys), Keys(state.memory.keys))
+        waiting = state.waiting()
+        slots = state.memory.keys * waiting[:, :K, None]  # a slot whose value is used is as good as empty
+        return self.heads(state.h, told, waiting, Keys(torch.cat((slots, state.keys), 1)))
 
 # %% ../notebooks/02_network.ipynb #player
 class Player(Decider):
@@ -533,26 +537,26 @@ class Steps:
     texts: Texts       # of the E problems
     sizes: list[int]   # (T,) how many episodes are under way at each time
     situation: Tensor  # (M, S)
-    number: Tensor     # (M,) the row of the number chosen last in the table of number keys; U * N: it was none
-    unused: Tensor     # (M, N) is this number still unused?
-    numbers: Where     # the pairs of a decision and an unused number
+    number: Tensor     # (M,) the row of the number chosen last in the table of keys; U * N: it was none
     writes: Tensor     # (W,) the decisions that wrote to memory
-    slots: Where       # the pairs of a decision and a written slot
+    waiting: Tensor    # (M, K + N) which slots and numbers wait to be used?
+    operands: Where    # the pairs of a decision and what waits
 
     @classmethod
     def of(cls, kinds: Tensor, episode: Tensor, sizes: list[int], stage: Tensor, previous: Tensor, seen: Tensor,
-           unused: Tensor, written: Tensor) -> "Steps":
+           waiting: Tensor, written: Tensor) -> "Steps":
         """kinds: (E, L). episode: (M,). written: (M, K) the decision that last wrote each slot; -1: none. The rest
-        of the (M,) and (M, N) are as in State."""
-        N, K = unused.shape[1], written.shape[1]
+        of the (M,) and (M, K + N) are as in State."""
+        K, device = written.shape[1], stage.device
+        N = waiting.shape[1] - K
         texts = Texts.of(kinds, N)
-        U, first, chosen = len(texts.numbers), texts.which[episode] * N, previous - FIRST_SLOT - K
+        none, first, chosen = len(texts.numbers) * N, texts.which[episode] * N, previous - FIRST_SLOT - K
         writes = (stage == Stage.STORE).nonzero()[:, 0]
         row = torch.zeros_like(stage)
-        row[writes] = torch.arange(len(writes), device=stage.device)
-        return cls(texts, sizes, situation(stage, previous, seen, K), torch.where(chosen < 0, U * N, first + chosen),
-                   unused, Where.of(unused, first[:, None] + torch.arange(N, device=stage.device)),
-                   writes, Where.of(written >= 0, row[written]))
+        row[writes] = torch.arange(none + 1, none + 1 + len(writes), device=device)  # behind the numbers' keys
+        rows = torch.cat((row[written], first[:, None] + torch.arange(N, device=device)), 1)
+        return cls(texts, sizes, situation(stage, previous, seen, K), torch.where(chosen < 0, none, first + chosen),
+                   writes, waiting, Where.of(waiting, rows))
 
 # %% ../notebooks/02_network.ipynb #agent
 class Agent(Player):
@@ -567,11 +571,11 @@ class Agent(Player):
         The recurrence is one call over time; memory contents are found by their last write.
         """
         keys, h = self.encode(steps.texts)
-        table = F.pad(keys.flatten(0, 1), (0, 0, 0, 1))                            # (U * N + 1, D)
-        x = self.inputs(steps.situation, table.index_select(0, steps.number))
+        numbers = F.pad(keys.flatten(0, 1), (0, 0, 0, 1))                          # (U * N + 1, D)
+        x = self.inputs(steps.situation, numbers.index_select(0, steps.number))
         h = self.core(x, h.index_select(0, steps.texts.which), steps.sizes)        # (M, D)
         written = self.memory.key(h.index_select(0, steps.writes))                 # (W, D)
-        return self.heads(h, steps.situation, steps.unused, Pairs(steps.numbers, table), Pairs(steps.slots, written))
+        return self.heads(h, steps.situation, steps.waiting, Pairs(steps.operands, torch.cat((numbers, written))))
 
 # %% ../notebooks/02_network.ipynb #names
 def fraction(value: Tensor) -> Fraction:

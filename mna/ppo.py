@@ -64,7 +64,7 @@ class Played:
     previous: Tensor  # (T, B) the choice before
     seen: Tensor      # (T, B) what came back from it
     legal: Tensor     # (T, B, A)
-    unused: Tensor    # (T, B, N) was this number still unused?
+    waiting: Tensor   # (T, B, K + N) which slots and numbers waited to be used?
     written: Tensor   # (T, B, K) when each slot was last written; -1: never
     choice: Tensor    # (T, B)
     log_prob: Tensor  # (T, B) of the choice, under the policy that played
@@ -97,7 +97,7 @@ class Rollout(Played):
 
         yes, real = torch.bool, torch.float32
         return cls(problems.kinds, floor, room(), room(), room(), room(FIRST_SLOT + K + N, dtype=yes),
-                   room(N, dtype=yes), room(K) - 1, room(), room(dtype=real), room(dtype=real),
+                   room(K + N, dtype=yes), room(K) - 1, room(), room(dtype=real), room(dtype=real),
                    room(dtype=real), room(dtype=real), room(dtype=yes), room(dtype=yes))
 
     def write(self, end: int, rows: Tensor, notes: dict[str, list[Tensor]]) -> None:
@@ -134,7 +134,7 @@ def turn(agent: Agent, game: Game, t: int, rng: torch.Generator | None, greedy: 
     env, state, K = game.env, game.state, agent.memory.slots
     mask, storing = legal(state), state.stage == Stage.STORE
     known = dict(live=~env.done, legal=mask, stage=state.stage, previous=state.previous, seen=state.seen,
-                 unused=state.available[:, 1 + K:].clone(), written=game.written)
+                 waiting=state.waiting(), written=game.written)
 
     logits, value = agent.decide(state)
     log_q = log_softmax(logits, mask)
@@ -152,15 +152,17 @@ def turn(agent: Agent, game: Game, t: int, rng: torch.Generator | None, greedy: 
 # %% ../notebooks/04_ppo.ipynb #play
 @torch.no_grad()
 def play(agent: Agent, problems: Problems, rng: torch.Generator | None = None, floor: float | Tensor = 0.0,
-         greedy: bool = False, flaky: float = 0.0, shaping: float = 1.0, wiped: bool = False) -> Rollout:
+         greedy: bool = False, flaky: float = 0.0, shaping: float = 1.0, on_plan: bool = False,
+         wiped: bool = False) -> Rollout:
     """Play every problem to its end.
 
     floor: share of uniform play for a problem with 3 numbers; 1 is the random legal policy; or (B, 1) that of each
     problem, see `floors`. greedy: take the most probable choice. flaky: probability that a call fails. shaping:
-    reward spread over the sub-tasks. wiped: empty the memory after every decision, to see what it is worth; not
-    for learning from. Raises MNAError for no problems, and for a floor or flaky outside 0 ... 1.
+    reward spread over the sub-tasks. on_plan: end an episode at a call that does no sub-task. wiped: empty the
+    memory after every decision, to see what it is worth; not for learning from. Raises MNAError for no problems, and
+    for a floor or flaky outside 0 ... 1.
     """
-    env, K = Environment.start(problems, flaky, shaping), agent.memory.slots
+    env, K = Environment.start(problems, flaky, shaping, on_plan), agent.memory.slots
     share = floor if isinstance(floor, Tensor) else floors(problems, floor)
     rows = torch.arange(len(problems), device=problems.kinds.device)
     game = Game(env, agent.start(problems), rows, share, rows.new_full((len(rows), K), -1))
@@ -222,8 +224,8 @@ def pack(rollout: Rollout, episodes: Tensor, advantage: Tensor, returns: Tensor)
     first, written = sizes.cumsum(0) - sizes, of(rollout.written)  # first: where each time begins among the M
     written = torch.where(written >= 0, first[written.clamp(min=0)] + episode[:, None], -1)
     steps = Steps.of(rollout.kinds[episodes], episode, sizes.tolist(), of(rollout.stage), of(rollout.previous),
-                     of(rollout.seen), of(rollout.unused), written)
-    ease = 3 / rollout.unused[0].sum(1, keepdim=True)
+                     of(rollout.seen), of(rollout.waiting), written)
+    ease = 3 / rollout.waiting[0].sum(1, keepdim=True)  # all numbers, and no slot
     return Batch(steps, of(rollout.legal), rollout.floor[episodes[episode]], ease[episodes[episode]],
                  *map(of, (rollout.choice, rollout.log_prob, rollout.log_q, advantage, returns)))
 
@@ -272,6 +274,8 @@ class PPOConfig:
     "Parts of each pass, whole episodes all."
     shaping: float = 1.0
     "Reward spread over the sub-tasks of a problem."
+    on_plan: bool = True
+    "End an episode of practice at its first call that does no sub-task?"
 
 # %% ../notebooks/04_ppo.ipynb #flat
 def flat_weights(agent: Agent) -> nn.Parameter:

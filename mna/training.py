@@ -184,9 +184,10 @@ class Run:
         self.rng = torch.Generator(self.device).manual_seed(config.seed)
         self.decisions, self.seconds = 0, 0.0
 
-    def play(self, problems: Problems, floor: torch.Tensor) -> Rollout:
-        """Play problems (B,) for the update, each with its exploration floor (B, 1)."""
-        return play(self.agent, problems, self.rng, floor, shaping=self.config.ppo.shaping)
+    def play(self, problems: Problems, floor: torch.Tensor, **options) -> Rollout:
+        """Play problems (B,) for the update, each with its exploration floor (B, 1); options go to `play`."""
+        ppo = self.config.ppo
+        return play(self.agent, problems, self.rng, floor, shaping=ppo.shaping, on_plan=ppo.on_plan, **options)
 
     def iterate(self) -> dict[str, float]:
         """One iteration: draw problems, play them, learn. Returns its metrics."""

@@ -528,6 +528,22 @@ def in_the_scalar_one(scalar, verb, tool, x, y, broken):
     return scalar.answer(x) if verb == e.SAY else scalar.keep() if verb == e.KEEP else scalar.think()
 
 
+def test_on_plan_an_episode_ends_at_the_first_call_that_does_no_sub_task():
+    problems = draw("mul_add", 1)
+    (product, *_), (x, y, *_) = problems.sub_tool[0].tolist(), problems.values[0]
+    typed = e.Problems.from_text(problems.texts())  # has no sub-tasks, so no plan to stay on
+    for which, on_plan in ((problems, False), (problems, True), (typed, True)):
+        for first, second in ((x, y), (y, problems.values[0, 2])):
+            env = e.Environment.start(which, on_plan=on_plan)
+            feedback = env.step(torch.tensor([e.CALL]), torch.tensor([product]), first[None], second[None])
+            assert feedback.present.item()
+            assert feedback.done.item() == (on_plan and which is problems and feedback.reward.item() == 0)
+    assert env.unsaved.item()
+    env = e.Environment.start(problems, flaky=1.0, on_plan=True)  # a call that failed is not off the plan
+    feedback = env.step(torch.tensor([e.CALL]), torch.tensor([product]), y[None], x[None], rng())
+    assert feedback.failed.item() and not feedback.done.item()
+
+
 TEXTS = ["2+3", "(2+2)*(2+2)", "1000000000000*1000000000000*0-1", "7", "|1-9|*3", "x/3=4", "5-5-5-5", "-(3)*-2"]
 
 
@@ -539,8 +555,10 @@ def test_the_batched_environment_agrees_with_the_scalar_one_on_random_play(seed)
     else:
         level = torch.randint(len(e.FULL_LADDER), (B,), generator=rng(seed))
         problems = e.generate(level, e.FULL_LADDER, rng(seed), high=3 if seed % 3 else None)
-    env = e.Environment.start(problems, shaping=shaping)
-    scalars = [e.ScalarEnvironment(text, e.sub_tasks(problems, b), shaping) for b, text in enumerate(problems.texts())]
+    on_plan = seed % 6 == 1
+    env = e.Environment.start(problems, shaping=shaping, on_plan=on_plan)
+    scalars = [e.ScalarEnvironment(text, e.sub_tasks(problems, b), shaping, on_plan)
+               for b, text in enumerate(problems.texts())]  # fmt: skip
     assert env.bound.tolist() == [scalar.bound for scalar in scalars]
     seen, total = set(), torch.zeros(B)
     for t in range(int(env.bound.max()) + 2):

@@ -307,7 +307,7 @@ def test_a_first_decision_knows_nothing_of_other_episodes(agent, rollout):
     assert (rollout.stage[0] == Stage.CHOOSE).all() and (rollout.previous[0] == ANSWER).all()
     assert (rollout.seen[0] == 0).all() and (rollout.written[0] == -1).all()
     problems = draw()
-    assert torch.equal(rollout.unused[0].sum(1), problems.n_numbers)
+    assert torch.equal(rollout.waiting[0].sum(1), problems.n_numbers)
     for i in (0, 5, 13, 77):
         alone = ppo.play(agent, problems.select(torch.tensor([i])), rng(1), floor=0.1)
         assert abs(alone.value[0, 0] - rollout.value[0, i]) < 1e-6
@@ -408,6 +408,16 @@ def test_without_the_stored_mask_the_ratio_is_wrong(agent, rollout):
     assert wrong["approx_kl"] > 0.1 and wrong["clipfrac"] > 0.5
 
 
+def test_practice_stays_on_the_plan_and_exams_do_not(agent):
+    """A working call without a reward is the last decision, if asked for; by default the episode goes on."""
+    problems = draw()
+    for on_plan in (False, True):
+        r = ppo.play(agent, problems, rng(), floor=1.0, on_plan=on_plan)
+        present = (r.seen[1:] >= 2) & r.live[1:]  # a result came back from the decision before, and it goes on
+        assert (present & (r.reward[:-1] == 0)).any() != on_plan
+    assert replace(CONFIG).on_plan
+
+
 # ---------------------------------------------------------------- whole episodes, packed
 
 
@@ -440,16 +450,18 @@ def test_pack_gives_each_decision_what_belongs_to_it(rollout, chosen):
     for name in ("legal", "choice", "log_prob", "log_q"):
         assert torch.equal(getattr(batch, name), getattr(rollout, name)[time, row]), name
     assert torch.equal(batch.floor, rollout.floor[row])
-    n_numbers, N = draw().n_numbers[row], rollout.unused.shape[2]
+    n_numbers, C = draw().n_numbers[row], rollout.waiting.shape[2]
     assert torch.allclose(batch.ease[:, 0], 3 / n_numbers)
     steps, texts, K = batch.steps, batch.steps.texts, rollout.written.shape[2]
+    N, operands = C - K, steps.operands
     known = (rollout.stage[time, row], rollout.previous[time, row], rollout.seen[time, row])
     assert torch.equal(steps.situation, situation(*known, K))
-    assert torch.equal(steps.unused, rollout.unused[time, row])
-    place = steps.unused.nonzero()  # each unused number, and where its key stands among those of all texts
-    assert torch.equal(torch.stack((steps.numbers.decision, steps.numbers.place % N), 1), place)
-    assert torch.equal(shown(texts, rollout)[steps.numbers.row // N], rollout.kinds[row[steps.numbers.decision]])
-    assert torch.equal(steps.numbers.row % N, place[:, 1])
+    assert torch.equal(steps.waiting, rollout.waiting[time, row])
+    place = steps.waiting.nonzero()  # what waits, and for numbers: where the key stands among those of all texts
+    assert torch.equal(torch.stack((operands.decision, operands.place % C), 1), place)
+    number = place[:, 1] >= K
+    assert torch.equal(shown(texts, rollout)[operands.row[number] // N], rollout.kinds[row[operands.decision[number]]])
+    assert torch.equal(operands.row[number] % N, place[number, 1] - K)
     last = known[1] - FIRST_SLOT - K  # the number chosen last
     assert (steps.number[last < 0] == N * len(texts.numbers)).all()
     assert torch.equal(steps.number[last >= 0] % N, last[last >= 0])
@@ -460,10 +472,12 @@ def test_pack_finds_the_decision_that_wrote_each_slot(rollout):
     time, row, batch = packed(rollout, torch.randperm(140, generator=rng())[:90])
     steps, stage = batch.steps, rollout.stage[time, row]
     assert torch.equal(steps.writes, (stage == Stage.STORE).nonzero()[:, 0])
-    written = torch.full(steps.slots.shape, -1)
-    written.view(-1)[steps.slots.place] = steps.writes[steps.slots.row]
-    assert torch.equal(steps.slots.decision, (written >= 0).nonzero()[:, 0])
-    n = 0
+    K, n = rollout.written.shape[2], 0
+    first = steps.texts.numbers.numel() + 1  # rows of the table: numbers, nothing, what was written
+    kept = steps.operands.row >= first
+    written = torch.full(steps.operands.shape, -1)
+    written.view(-1)[steps.operands.place[kept]] = steps.writes[steps.operands.row[kept] - first]
+    assert (written[:, K:] < 0).all() and torch.equal(written[:, :K] >= 0, steps.waiting[:, :K])
     for m, k in (written >= 0).nonzero().tolist():
         j, n = int(written[m, k]), n + 1
         assert j < m and row[j] == row[m] and stage[j] == Stage.STORE
@@ -471,10 +485,6 @@ def test_pack_finds_the_decision_that_wrote_each_slot(rollout):
         later = [i for i in range(j + 1, m) if row[i] == row[m] and stage[i] == Stage.STORE]
         assert all(rollout.choice[time[i], row[i]] != FIRST_SLOT + k for i in later)
     assert n > 20
-    nowhere = (written < 0).nonzero().tolist()
-    for m, k in nowhere[::40]:
-        before = [i for i in range(m) if row[i] == row[m] and stage[i] == Stage.STORE]
-        assert all(rollout.choice[time[i], row[i]] != FIRST_SLOT + k for i in before)
 
 
 def test_minibatches_are_whole_episodes_and_each_pass_sees_all(agent, rollout, monkeypatch):
