@@ -167,20 +167,21 @@
       return Float64Array.from(told);
     }
 
-    /** {logits (A), value, attention (N)}: what the actor points at, what the critic expects, what is looked at. */
-    heads(h, situation, unused, numbers, slots) {
+    /** {logits (A), value, attention (N), slotAttention (K)}: what the actor points at, what the critic expects, and
+     *  what is looked at. waiting (K + N): which slots and numbers wait to be used. operands (K + N): their keys. */
+    heads(h, situation, waiting, operands) {
       const scale = Math.sqrt(this.width);
       const look = this.look.forward(h);
-      const scores = numbers.map((key, i) => (unused[i] ? dot(key, look) / scale : -1e9));
-      const attention = softmax(scores).map((p, i) => p * unused[i]);
+      const scores = operands.map((key, i) => (waiting[i] ? dot(key, look) / scale : -1e9));
+      const weights = softmax(scores).map((p, i) => p * waiting[i]);
       const told = zeros(SITUATION.reduce((a, b) => a + b));
       for (const i of situation) told[i] = 1;
-      const z = this.hidden.forward(concat(h, mix(attention, numbers, this.width), told)).map(Math.tanh);
+      const z = this.hidden.forward(concat(h, mix(weights, operands, this.width), told)).map(Math.tanh);
       const query = this.query.forward(z).map(v => (2 * v) / scale);
       const fixed = Array.from({ length: FIRST_SLOT + 1 }, (_, i) => dot(row(this.fixed, i), query));
-      const slot = slots.map(key => fixed[FIRST_SLOT] + dot(key, query));
-      const logits = [...fixed.slice(0, FIRST_SLOT), ...slot, ...numbers.map(key => dot(key, query))];
-      return { logits, value: this.value.forward(z)[0], attention };
+      const K = this.memory.slots, pointed = operands.map((key, i) => dot(key, query) + (i < K ? fixed[FIRST_SLOT] : 0));
+      const logits = [...fixed.slice(0, FIRST_SLOT), ...pointed];
+      return { logits, value: this.value.forward(z)[0], attention: weights.slice(K), slotAttention: weights.slice(0, K) };
     }
 
     /** The state after DRAFT; see State in mna/network.py. A state is never changed, only followed by another. */
@@ -214,14 +215,15 @@
       return out;
     }
 
-    /** One step of the core, then the heads: [the state with its new h, {logits, value, attention}]. */
+    /** One step of the core, then the heads: [the state with its new h, what the heads say]. */
     decide(state) {
       const { stage, previous, seen, keys, memory } = state, K = this.memory.slots;
       const kind = Math.min(previous, FIRST_SLOT) + (previous >= FIRST_SLOT + K);
       const situation = [stage, SITUATION[0] + kind, SITUATION[0] + SITUATION[1] + seen];
       const h = this.core.forward(this.inputs(situation, keys[previous - FIRST_SLOT - K]), state.h);
-      const unused = state.available.slice(1 + K).map(Number);
-      return [{ ...state, h }, this.heads(h, situation, unused, keys, memory.map(slot => slot.key))];
+      const waiting = this.holds(state).slice(1).map(Number); // a slot whose value is used is as good as empty
+      const slots = memory.map((slot, k) => (waiting[k] ? slot.key : zeros(this.width)));
+      return [{ ...state, h }, this.heads(h, situation, waiting, [...slots, ...keys])];
     }
 
     /** Carry out a choice: [state, {verb, tool, x, y}]. */
