@@ -10,6 +10,8 @@ import papermill
 import pytest
 from bs4 import BeautifulSoup
 
+import mna
+
 ROOT = Path(__file__).parent.parent
 CHAPTERS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 LINES_ON_A_SCREEN = 40
@@ -25,11 +27,10 @@ def cells(chapter):
 @each_chapter
 def test_a_chapter_opens_with_its_badge_and_the_set_up_cell(chapter):
     (first, opening), (second, setup), *_ = cells(chapter)
-    url = address.address()
+    release = address.release()
     assert first["cell_type"] == "markdown" and opening.startswith("# ")
-    assert address.badge(url, chapter.name) in opening.splitlines()
-    assert setup == address.SETUP.replace("ADDRESS", url) and len(setup.splitlines()) <= 6
-    assert second["metadata"] == address.setup_cell(url)["metadata"]
+    assert address.badge(release, chapter.name) in opening.splitlines()
+    assert {**second, "id": "setup"} == address.setup_cell(release) and len(setup.splitlines()) <= 11
 
 
 @each_chapter
@@ -58,20 +59,29 @@ def test_the_training_chapter_takes_a_profile_and_a_folder():
 
 
 @pytest.mark.parametrize("path", address.places(), ids=lambda path: path.name)
-def test_every_place_shows_the_address_of_pyproject(path):
+def test_every_place_shows_the_address_and_the_release_of_pyproject(path):
     text = path.read_text()
-    new = address.with_address(text, path.name, address.address())
-    assert new == text, f"{path} shows another address, or in another form: make address"
+    new = address.with_release(text, path.name, address.release())
+    assert new == text, f"{path} shows another address or release, or in another form: make address"
 
 
-@pytest.mark.parametrize("name", ["_config.yml", "CITATION.cff", "README.md", CHAPTERS[0].name])
-def test_a_new_address_reaches_every_place(name):
-    path = next(path for path in address.places() if path.name == name)
-    old, new = address.address(), "https://github.com/someone/else"
-    moved = address.with_address(path.read_text(), name, new)
-    assert new in moved and old not in moved
-    assert old.removeprefix("https://github.com/") not in moved
-    assert address.with_address(moved, name, old) == path.read_text()
+@pytest.mark.parametrize("path", address.places(), ids=lambda path: path.name)
+def test_a_new_address_and_a_new_release_reach_every_place(path):
+    old, new = address.release(), address.Release("https://github.com/someone/else", "98.7.6")
+    moved = address.with_release(path.read_text(), path.name, new)
+    assert new.version in moved and old.tag not in moved
+    assert old.url.removeprefix("https://github.com/") not in moved
+    assert new.url in moved or path.name == "__init__.py"
+    assert address.with_release(moved, path.name, old) == path.read_text()
+
+
+@each_chapter
+def test_badge_set_up_cell_and_package_name_the_same_release(chapter):
+    """Read from the chapter as a reader has it, and not by the functions that write it."""
+    (_, opening), (_, setup), *_ = cells(chapter)
+    (opened,) = re.findall(rf"/blob/v([\d.]+)/notebooks/{chapter.name}\)", opening)
+    (installed,) = re.findall(r'^release, url = "([\d.]+)"', setup)
+    assert opened == installed == mna.__version__
 
 
 @pytest.fixture(scope="module")

@@ -165,7 +165,7 @@ def report(words):
 def set_substitutions(app, config):
     beside = Path(app.confdir) / "record.json"
     words = in_words(load(beside) if beside.exists() else kept("seed")[0])
-    repository = config.html_theme_options["repository_url"]
+    repository, release = (config.html_theme_options[f"repository_{name}"] for name in ("url", "branch"))
     config.myst_substitutions = words | {
         "headline": headline(words),
         "levels_table": markdown_table(words),
@@ -176,7 +176,7 @@ def set_substitutions(app, config):
         "full_seeds_table": seeds_table(kept("full"), kept("full_without_sweeps")[0]),
         "evidence": evidence_in_words(evidence_lines()),
         "evidence_table": evidence_table(evidence_lines()),
-        "install": f"```sh\npip install git+{repository}\n```",
+        "install": f"```sh\npip install git+{repository}@{release}\n```",
     }
 
 
