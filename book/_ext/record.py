@@ -115,6 +115,11 @@ def evidence_in_words(lines):
     )
 
 
+def table_row(cells):
+    """A row of a Markdown table; no cell breaks inside a number, a unit or an interval."""
+    return f"| {' | '.join(cell.replace(' ', chr(0xA0)) for cell in cells)} |"
+
+
 def evidence_table(lines):
     """One row for each kind and name of run: how it does on the hardest arithmetic."""
     from mna.evaluation import summary
@@ -129,7 +134,7 @@ def evidence_table(lines):
         low_high = told["hardest_interval"]
         interval = " to ".join(map(percent, low_high)) if low_high else "–"
         budget = " or ".join(f"{spent:,}" for spent in sorted({line["budget"] for line in runs}))
-        table.append(f"| {kind} | `{name}` | {told['runs']} | {budget} | {percent(told['hardest'])} | {interval} |")
+        table.append(table_row([kind, f"`{name}`", str(told["runs"]), budget, percent(told["hardest"]), interval]))
     return "\n".join(table)
 
 
@@ -139,7 +144,7 @@ def seeds_table(runs, other):
     for name, level in other["levels"].items():
         found = [run["levels"][name]["accuracy"] for run in runs]
         told = map(percent, (sum(found) / len(found), min(found), max(found), level["accuracy"]))
-        table.append(f"| {name} | {' | '.join(told)} |")
+        table.append(table_row([name, *told]))
     return "\n".join(table)
 
 
@@ -150,8 +155,8 @@ def rows(words):
 
 
 def markdown_table(words):
-    head, *body = (f"| {' | '.join(row)} |" for row in rows(words))
-    return "\n".join([head, "|---" * len(COLUMNS) + "|", *body])
+    head, *body = rows(words)
+    return "\n".join([f"| {' | '.join(head)} |", "|---" * len(COLUMNS) + "|", *map(table_row, body)])
 
 
 def report(words):
