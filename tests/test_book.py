@@ -6,9 +6,11 @@ from pathlib import Path
 from urllib.parse import unquote, urljoin, urlsplit
 
 import address
+import links
 import papermill
 import pytest
 from bs4 import BeautifulSoup
+from docutils import nodes
 
 import mna
 
@@ -143,3 +145,28 @@ def test_every_image_has_alt_text(book):
         if not image.get("alt", "").strip() or image["alt"].endswith((".png", ".svg", ".jpg"))
     ]
     assert not bare
+
+
+@each_chapter
+def test_the_first_use_of_a_term_leads_to_the_glossary_and_that_of_a_name_to_the_api_page(chapter, book):
+    pages, _ = book
+    (soup,) = (soup for page, soup in pages.items() if page.stem == chapter.stem)
+    for page, at_least in (("glossary", 8), ("api", 1)):
+        links = [link["href"] for link in soup.select("a.term") if f"/{page}.html#" in link["href"]]
+        assert len(links) == len(set(links)) >= at_least, f"{page}: {links}"
+
+
+def test_a_link_takes_the_first_use_of_the_longest_term_and_no_verb():
+    terms = {"memory": 1, "memory buffer": 2, "answer": 3}
+    paragraph = nodes.paragraph("", "", nodes.Text("We answer to answer; memory buffers, memory and Answers, answer."))
+    links.link_terms(paragraph[0], terms, lambda child, place: nodes.strong("", "", child, classes=[str(place)]))
+    assert [(node.astext(), node["classes"]) for node in paragraph.findall(nodes.strong)] == [
+        ("memory buffers", ["2"]), ("memory", ["1"]), ("Answers", ["3"])]
+    assert paragraph.astext() == "We answer to answer; memory buffers, memory and Answers, answer." and not terms
+
+
+@pytest.mark.parametrize("code, linked", [("play", True), ("play(agent)", True), ("play.x", False), ("agent", False)])
+def test_code_that_is_a_name_of_the_package_is_a_link(code, linked):
+    paragraph = nodes.paragraph("", "", nodes.literal("", code))
+    links.link_names(paragraph[0], {"play": 1}, lambda child, place: nodes.strong("", "", child))
+    assert bool(list(paragraph.findall(nodes.strong))) == linked and paragraph.astext() == code
