@@ -48,6 +48,19 @@ def test_a_chapter_names_its_language_and_its_module(chapter):
     assert metadata["nbdev"]["default_exp"] == MODULES.get(chapter.stem, chapter.stem.partition("_")[2])
 
 
+def shows(cell):
+    """Does a cell show a picture or a replay without a kernel?"""
+    return any({"image/png", "text/html"} & output.get("data", {}).keys() for output in cell.get("outputs", []))
+
+
+@each_chapter
+def test_a_widget_is_never_the_only_way_to_see_something(chapter):
+    found = cells(chapter)
+    widgets = [i for i, (cell, source) in enumerate(found) if cell["cell_type"] == "code" and "interact(" in source]
+    alone = [found[i][0]["id"] for i in widgets if not any(shows(cell) for cell, _ in found[max(0, i - 3):i + 4])]
+    assert not alone, f"no picture stands near {alone}"
+
+
 def test_the_chapter_on_bugs_names_tests_that_exist():
     """One for each of its eight bugs, in a numbered list."""
     text = "\n".join(source for _, source in cells(ROOT / "notebooks/09_silent_bugs.ipynb"))
