@@ -53,7 +53,7 @@ notebooks: .venv/.stamp ## run every chapter with its defaults, save the outputs
 lint: .venv/.stamp ## check the style of the code, chapters included
 	$(BIN)/ruff check
 
-address: .venv/.stamp ## carry the address in pyproject.toml to the badges, set-up cells and _config.yml
+address: .venv/.stamp ## carry address and version from pyproject.toml to badges, set-up cells and _config.yml
 	$(BIN)/python scripts/address.py
 
 bench: .venv/.bench ## measure speed beside other agents (SHORT=1: 3 minutes; BASE=<rev>: ratios to a revision)

@@ -89,7 +89,7 @@ def trace(agent: Agent, problems: Problems, change: Callable | None = None, tell
                  answer=answer, right=right)
 
 # %% ../notebooks/08_inside.ipynb #frame
-COLOURS = dict(CHOOSE="#0072B2", LEFT="#009E73", RIGHT="#009E73", STORE="#CC79A7", ANSWER="#E69F00")
+COLOURS = dict(CHOOSE="#0072B2", LEFT="#009E73", RIGHT="#009E73", STORE="#CC79A7", ANSWER="#D55E00")
 
 
 def number(value: Tensor) -> str:

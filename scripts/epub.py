@@ -44,6 +44,11 @@ def to_read(chapter):
     return chapter | {"cells": cells}
 
 
+def without_playground(text):
+    """A page without the paragraphs that lead to the playground."""
+    return "\n\n".join(part for part in text.split("\n\n") if "](playground)" not in part)
+
+
 def main(source, target):
     """Configure a copy of the sources, build, and move the book to its place."""
     copy = target.parent / "epub"
@@ -56,6 +61,8 @@ def main(source, target):
     for left_out in ("genindex", "book/playground"):  # Sphinx adds the index itself; the playground needs a script
         contents.write_text(contents.read_text().replace(f"      - file: {left_out}\n", ""))
     (copy / "book/playground.md").unlink()
+    for page in (copy / "book").glob("*.md"):
+        page.write_text(without_playground(page.read_text()))
     for chapter in (copy / "notebooks").glob("*.ipynb"):
         chapter.write_text(json.dumps(to_read(json.loads(chapter.read_text()))))
     environment = os.environ | {"NODE_PATH": str(ROOT / "node_modules"), "PYTHONPATH": f"{ROOT}:{copy / 'book/_ext'}"}

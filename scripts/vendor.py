@@ -22,8 +22,9 @@ def files(packages):
         yield font, f"mathjax/output/chtml/fonts/woff-v2/{font.name}"
     yield packages / "requirejs/require.js", "widgets/require.js"
     yield packages / WIDGETS / "embed-amd.js", "widgets/embed-amd.js"
-    for icons in sorted((packages / WIDGETS).glob("*.woff2")):  # where the script looks for them
+    for icons in sorted((packages / WIDGETS).glob("*.woff2")):  # each part of the script looks beside itself
         yield icons, f"widgets/{WIDGETS}/{icons.name}"
+        yield icons, f"widgets/@jupyter-widgets/{icons.name}"
 
 
 def main(packages, target):

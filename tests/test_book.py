@@ -6,9 +6,13 @@ from pathlib import Path
 from urllib.parse import unquote, urljoin, urlsplit
 
 import address
+import links
 import papermill
 import pytest
 from bs4 import BeautifulSoup
+from docutils import nodes
+
+import mna
 
 ROOT = Path(__file__).parent.parent
 CHAPTERS = sorted((ROOT / "notebooks").glob("*.ipynb"))
@@ -25,11 +29,10 @@ def cells(chapter):
 @each_chapter
 def test_a_chapter_opens_with_its_badge_and_the_set_up_cell(chapter):
     (first, opening), (second, setup), *_ = cells(chapter)
-    url = address.address()
+    release = address.release()
     assert first["cell_type"] == "markdown" and opening.startswith("# ")
-    assert address.badge(url, chapter.name) in opening.splitlines()
-    assert setup == address.SETUP.replace("ADDRESS", url) and len(setup.splitlines()) <= 6
-    assert second["metadata"] == address.setup_cell(url)["metadata"]
+    assert address.badge(release, chapter.name) in opening.splitlines()
+    assert {**second, "id": "setup"} == address.setup_cell(release) and len(setup.splitlines()) <= 11
 
 
 @each_chapter
@@ -45,6 +48,19 @@ def test_a_chapter_names_its_language_and_its_module(chapter):
     assert metadata["nbdev"]["default_exp"] == MODULES.get(chapter.stem, chapter.stem.partition("_")[2])
 
 
+def shows(cell):
+    """Does a cell show a picture or a replay without a kernel?"""
+    return any({"image/png", "text/html"} & output.get("data", {}).keys() for output in cell.get("outputs", []))
+
+
+@each_chapter
+def test_a_widget_is_never_the_only_way_to_see_something(chapter):
+    found = cells(chapter)
+    widgets = [i for i, (cell, source) in enumerate(found) if cell["cell_type"] == "code" and "interact(" in source]
+    alone = [found[i][0]["id"] for i in widgets if not any(shows(cell) for cell, _ in found[max(0, i - 3):i + 4])]
+    assert not alone, f"no picture stands near {alone}"
+
+
 def test_the_chapter_on_bugs_names_tests_that_exist():
     """One for each of its eight bugs, in a numbered list."""
     text = "\n".join(source for _, source in cells(ROOT / "notebooks/09_silent_bugs.ipynb"))
@@ -58,20 +74,29 @@ def test_the_training_chapter_takes_a_profile_and_a_folder():
 
 
 @pytest.mark.parametrize("path", address.places(), ids=lambda path: path.name)
-def test_every_place_shows_the_address_of_pyproject(path):
+def test_every_place_shows_the_address_and_the_release_of_pyproject(path):
     text = path.read_text()
-    new = address.with_address(text, path.name, address.address())
-    assert new == text, f"{path} shows another address, or in another form: make address"
+    new = address.with_release(text, path.name, address.release())
+    assert new == text, f"{path} shows another address or release, or in another form: make address"
 
 
-@pytest.mark.parametrize("name", ["_config.yml", "CITATION.cff", "README.md", CHAPTERS[0].name])
-def test_a_new_address_reaches_every_place(name):
-    path = next(path for path in address.places() if path.name == name)
-    old, new = address.address(), "https://github.com/someone/else"
-    moved = address.with_address(path.read_text(), name, new)
-    assert new in moved and old not in moved
-    assert old.removeprefix("https://github.com/") not in moved
-    assert address.with_address(moved, name, old) == path.read_text()
+@pytest.mark.parametrize("path", address.places(), ids=lambda path: path.name)
+def test_a_new_address_and_a_new_release_reach_every_place(path):
+    old, new = address.release(), address.Release("https://github.com/someone/else", "98.7.6")
+    moved = address.with_release(path.read_text(), path.name, new)
+    assert new.version in moved and old.tag not in moved
+    assert old.url.removeprefix("https://github.com/") not in moved
+    assert new.url in moved or path.name == "__init__.py"
+    assert address.with_release(moved, path.name, old) == path.read_text()
+
+
+@each_chapter
+def test_badge_set_up_cell_and_package_name_the_same_release(chapter):
+    """Read from the chapter as a reader has it, and not by the functions that write it."""
+    (_, opening), (_, setup), *_ = cells(chapter)
+    (opened,) = re.findall(rf"/blob/v([\d.]+)/notebooks/{chapter.name}\)", opening)
+    (installed,) = re.findall(r'^release, url = "([\d.]+)"', setup)
+    assert opened == installed == mna.__version__
 
 
 @pytest.fixture(scope="module")
@@ -133,3 +158,28 @@ def test_every_image_has_alt_text(book):
         if not image.get("alt", "").strip() or image["alt"].endswith((".png", ".svg", ".jpg"))
     ]
     assert not bare
+
+
+@each_chapter
+def test_the_first_use_of_a_term_leads_to_the_glossary_and_that_of_a_name_to_the_api_page(chapter, book):
+    pages, _ = book
+    (soup,) = (soup for page, soup in pages.items() if page.stem == chapter.stem)
+    for page, at_least in (("glossary", 8), ("api", 1)):
+        links = [link["href"] for link in soup.select("a.term") if f"/{page}.html#" in link["href"]]
+        assert len(links) == len(set(links)) >= at_least, f"{page}: {links}"
+
+
+def test_a_link_takes_the_first_use_of_the_longest_term_and_no_verb():
+    terms = {"memory": 1, "memory buffer": 2, "answer": 3}
+    paragraph = nodes.paragraph("", "", nodes.Text("We answer to answer; memory buffers, memory and Answers, answer."))
+    links.link_terms(paragraph[0], terms, lambda child, place: nodes.strong("", "", child, classes=[str(place)]))
+    assert [(node.astext(), node["classes"]) for node in paragraph.findall(nodes.strong)] == [
+        ("memory buffers", ["2"]), ("memory", ["1"]), ("Answers", ["3"])]
+    assert paragraph.astext() == "We answer to answer; memory buffers, memory and Answers, answer." and not terms
+
+
+@pytest.mark.parametrize("code, linked", [("play", True), ("play(agent)", True), ("play.x", False), ("agent", False)])
+def test_code_that_is_a_name_of_the_package_is_a_link(code, linked):
+    paragraph = nodes.paragraph("", "", nodes.literal("", code))
+    links.link_names(paragraph[0], {"play": 1}, lambda child, place: nodes.strong("", "", child))
+    assert bool(list(paragraph.findall(nodes.strong))) == linked and paragraph.astext() == code

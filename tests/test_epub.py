@@ -11,6 +11,13 @@ import pytest
 ROOT = Path(__file__).parent.parent
 
 
+def test_a_page_leaves_the_playground_out_and_nothing_else():
+    intro = (epub.ROOT / "book/intro.md").read_text()
+    left = epub.without_playground(intro)
+    assert "](playground)" in intro and "](playground)" not in left
+    assert len(intro.split("\n\n")) - len(left.split("\n\n")) == 1
+
+
 def test_a_chapter_to_read_has_no_badge_no_set_up_cell_no_hidden_code_and_no_way_to_the_playground():
     title = {"cell_type": "markdown", "metadata": {}, "source": ["# 1 \n", "[![Open in Colab](a)](b)"]}
     setup = {"cell_type": "code", "metadata": {"tags": ["setup"]}, "source": ["import mna"]}

@@ -39,9 +39,15 @@ def written(tmp_path, run):
 
 def substitutions(folder):
     """What pages under `folder` can name."""
-    config = SimpleNamespace(html_theme_options={"repository_url": "https://example.org/mna"})
+    options = {"repository_url": "https://example.org/mna", "repository_branch": "v98.7.6"}
+    config = SimpleNamespace(html_theme_options=options)
     record.set_substitutions(SimpleNamespace(confdir=folder), config)
     return config.myst_substitutions
+
+
+def row(*cells):
+    """A row of a table whose cells do not break."""
+    return "| {} |".format(" | ".join(cell.replace(" ", "\N{NO-BREAK SPACE}") for cell in cells))
 
 
 @pytest.mark.parametrize(
@@ -57,7 +63,8 @@ def test_pages_get_the_numbers_of_the_run_beside_them(tmp_path):
     assert words["decisions"] == "200,000" and words["seconds"] == "41"
     assert words["decisions_per_second"] == "4,831"
     assert words["level"]["seed_hard"]["accuracy"] == "99.95 %"
-    assert "| add | 99.95 % | 99.8 % to 100 % | 0.65 % | 0 % | – |" in words["levels_table"].splitlines()
+    assert row("add", "99.95 %", "99.8 % to 100 %", "0.65 %", "0 %", "–") in words["levels_table"].splitlines()
+    assert "pip install git+https://example.org/mna@v98.7.6\n" in words["install"]
     assert words["levels_table"].count("\n") == 3
     assert "200,000 decisions" in words["headline"] and "99.95 % of 2,000" in words["headline"]
     assert "pip install git+https://example.org/mna" in words["install"]
@@ -169,8 +176,8 @@ def test_the_table_of_the_evidence_has_an_interval_where_there_are_seeds():
 
     lines = [run("alone", 0, 0.5), run("twice", 0, 0.9), run("twice", 1, 1.0)]
     rows = record.evidence_table(lines).splitlines()[2:]
-    assert rows[0] == "| ablation | `alone` | 1 | 200,000 | 50 % | – |"
-    assert rows[1] == "| ablation | `twice` | 2 | 200,000 | 95 % | 90 % to 100 % |"
+    assert rows[0] == row("ablation", "`alone`", "1", "200,000", "50 %", "–")
+    assert rows[1] == row("ablation", "`twice`", "2", "200,000", "95 %", "90 % to 100 %")
     assert record.evidence_in_words(lines).startswith("3 runs, 3 minutes")
     assert "make evidence" in record.evidence_in_words([])
 
@@ -180,7 +187,7 @@ def test_the_table_of_the_full_seeds_has_mean_lowest_and_highest():
         return {"levels": {"tree7": {"accuracy": share}}}
 
     rows = record.seeds_table([run(0.5), run(1.0)], run(0.25)).splitlines()
-    assert rows[2:] == ["| tree7 | 75 % | 50 % | 100 % | 25 % |"]
+    assert rows[2:] == [row("tree7", "75 %", "50 %", "100 %", "25 %")]
 
 
 def test_the_records_of_the_seeds_hold_what_is_claimed():

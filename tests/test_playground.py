@@ -270,3 +270,28 @@ def test_there_are_readable_problems_of_every_level_to_draw():
     texts = playground.examples(LADDER)
     assert list(texts) == list(LADDER) and all(len(set(found)) > 3 for found in texts.values())
     assert all(len(Problems.from_text(found)) == playground.PROBLEMS for found in texts.values())
+
+
+def test_behind_a_run_on_fewer_levels_stands_the_agent_that_ships_and_solves_equations(browser, tmp_path):
+    run = tmp_path / "run"
+    save_agent(make_agent(seed=0), run)
+    (run / "record.json").write_text(json.dumps({"decisions": 7, "levels": {"add": {}, "one_op": {}}}))
+    tab = browser.new_page()
+    tab.goto(assembled(tmp_path / "page", run))
+    tab.wait_for_selector("[data-ready]")
+    assert "practised all levels" in tab.inner_text("#pg-agents")
+    solve(tab, "3*x+4=19")
+    tab.locator("#pg-time").press("End")
+    assert "The answer 5 is right" in said(tab)
+    tab.locator("#pg-age").press("Home")
+    tab.locator("#pg-agents", has_text="practised add to one_op").wait_for()
+    assert tab.inner_text("#pg-decisions") == "7 decisions" and tab.locator(".pg-levels li").count() == len(LADDER)
+    tab.close()
+
+
+def test_a_wiped_slot_is_not_said_to_hold_anything(tab):
+    solve(tab, NEEDS_MEMORY)
+    step_until(tab, ".pg-open")
+    assert "The slot now holds" in said(tab)
+    tab.click("#pg-wipe")
+    assert "holds" not in said(tab) and "The memory has been wiped" in said(tab)

@@ -6,6 +6,7 @@ import subprocess
 import tomllib
 from pathlib import Path
 
+import address
 import pytest
 import status
 import yaml
@@ -71,7 +72,7 @@ def test_contributing_names_files_and_commands_that_exist():
     assert set(re.findall(r"`make ([a-z]+)`", text)) <= TARGETS
 
 
-CODE = {"cell_type": "code", "source": ["1 + 1"]}
+CODE = {"cell_type": "code", "metadata": {}, "source": ["1 + 1"]}
 RAN = {"date": "2026-01-02", "seconds": 12.6, "python": "3.11.7", "mna": "0.1.0", "torch": "2.13.0", "numpy": "2.4.6"}
 RAN |= {"machine": "2 cores"}
 
@@ -99,6 +100,13 @@ def test_the_status_page_says_when_the_code_has_changed_since(tmp_path):
     runs = {"01_try": RAN | {"code": status.code_of(chapter(CODE))}}
     (cells,) = status_rows(tmp_path, chapter(CODE, CODE), runs)
     assert cells[-1] == "its code has changed since"
+
+
+def test_a_new_release_leaves_a_run_as_recent_as_it_is(tmp_path):
+    first, second = (address.setup_cell(address.Release("https://a.org", version)) for version in ("1.2", "1.3"))
+    runs = {"01_try": RAN | {"code": status.code_of(chapter(first, CODE))}}
+    (cells,) = status_rows(tmp_path, chapter(second, CODE), runs)
+    assert first != second and cells[-1] == "2 cores"
 
 
 def test_the_status_page_admits_that_a_chapter_has_no_record(tmp_path):

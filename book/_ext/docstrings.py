@@ -1,15 +1,22 @@
 """Show docstrings in the API page as they are written.
 
 They are plain text, with `*`, `|` and columns that line up, and not reStructuredText. The first paragraph
-becomes a sentence of the page; the rest keeps its lines.
+becomes a sentence of the page, with code between its backquotes; the rest keeps its lines.
 """
 
 import re
 
 
+def sentence(line):
+    """A line as reStructuredText that shows its characters, and `names` as code."""
+    plain, *rest = re.split(r"`([^`]+)`", line.strip())
+    escaped = [re.sub(r"([\\*|`_:])", r"\\\1", part) for part in (plain, *rest[1::2])]
+    return escaped[0] + "".join(f"\\ ``{code}``\\ {after}" for code, after in zip(rest[::2], escaped[1:], strict=True))
+
+
 def as_plain_text(app, what, name, obj, options, lines):
     summary, _, rest = "\n".join(lines).strip().partition("\n\n")
-    lines[:] = [re.sub(r"([\\*|`_:])", r"\\\1", line.strip()) for line in summary.splitlines()]
+    lines[:] = [sentence(line) for line in summary.splitlines()]
     if rest.strip():
         lines += ["", ".. code-block:: text", "", *(f"   {line}" for line in rest.splitlines())]
     lines.append("")

@@ -1,7 +1,8 @@
 """What the playground page loads: its scripts, the agent at moments of its training, and problems to draw from.
 
 The agents are those of the training run that the book shows: the folder `run` beside _config.yml, which `make book`
-puts there, with `snapshots/<decisions>` in it. Without it the page has only the agent that ships with the package.
+puts there, with `snapshots/<decisions>` in it. Behind them stands the agent that ships with the package, which has
+practised equations too; without a run it is the only one.
 Weights are agent.safetensors as text, in a script each: scripts load from the disk too, where a page may fetch nothing.
 """
 
@@ -16,13 +17,22 @@ PROBLEMS, JUDGED = 50, 200  # held-out problems of each level: to draw from, to 
 
 
 def folders(run):
-    """The agents to show as {decisions: folder}, the trained one last, and the ladder they were trained on."""
+    """The agents to show as {decisions: (folder, the levels it practised)}, and the ladder to judge them on.
+
+    First those of the run, then the one that ships with the package, where it practised more levels.
+    """
     import mna
 
-    run = run if run.is_dir() else Path(mna.__file__).parent / "checkpoints/full"
-    record = json.loads((run / "record.json").read_text())
-    early = {int(path.name): path for path in run.glob("snapshots/*")}
-    return dict(sorted((early | {record["decisions"]: run}).items())), list(record["levels"])
+    agents, ladder = {}, []
+    for folder in filter(Path.is_dir, (run, Path(mna.__file__).parent / "checkpoints/full")):
+        record = json.loads((folder / "record.json").read_text())
+        practised = list(record["levels"])
+        if not set(practised) <= set(ladder):
+            early = {int(path.name): path for path in folder.glob("snapshots/*")}
+            kept = sorted((early | {record["decisions"]: folder}).items())
+            agents |= {decisions: (path, practised) for decisions, path in kept}
+            ladder = practised
+    return agents, ladder
 
 
 def judged(agent, ladder):
@@ -51,11 +61,12 @@ def write(run, target):
 
     agents, ladder = folders(run)
     listed = []
-    for decisions, folder in agents.items():
+    for decisions, (folder, practised) in agents.items():
         agent = load_agent(folder)
         text = base64.b64encode((folder / "agent.safetensors").read_bytes()).decode()
         (target / f"agent-{decisions}.js").write_text(f'mna.arrived({decisions}, "{text}");\n')
-        listed.append(dict(decisions=decisions, network=asdict(agent.config), accuracy=judged(agent, ladder)))
+        listed.append(dict(decisions=decisions, network=asdict(agent.config), practised=practised,
+                           accuracy=judged(agent, ladder)))  # fmt: skip
     data = dict(agents=listed, ladder=ladder, problems=examples(ladder), judged=JUDGED,
                 kinds=KINDS, tools=[tool.name for tool in TOOLS])  # fmt: skip
     (target / "data.js").write_text(f"(globalThis.mna ??= {{}}).data = {json.dumps(data)};\n")

@@ -115,6 +115,11 @@ def evidence_in_words(lines):
     )
 
 
+def table_row(cells):
+    """A row of a Markdown table; no cell breaks inside a number, a unit or an interval."""
+    return f"| {' | '.join(cell.replace(' ', chr(0xA0)) for cell in cells)} |"
+
+
 def evidence_table(lines):
     """One row for each kind and name of run: how it does on the hardest arithmetic."""
     from mna.evaluation import summary
@@ -129,7 +134,7 @@ def evidence_table(lines):
         low_high = told["hardest_interval"]
         interval = " to ".join(map(percent, low_high)) if low_high else "–"
         budget = " or ".join(f"{spent:,}" for spent in sorted({line["budget"] for line in runs}))
-        table.append(f"| {kind} | `{name}` | {told['runs']} | {budget} | {percent(told['hardest'])} | {interval} |")
+        table.append(table_row([kind, f"`{name}`", str(told["runs"]), budget, percent(told["hardest"]), interval]))
     return "\n".join(table)
 
 
@@ -139,7 +144,7 @@ def seeds_table(runs, other):
     for name, level in other["levels"].items():
         found = [run["levels"][name]["accuracy"] for run in runs]
         told = map(percent, (sum(found) / len(found), min(found), max(found), level["accuracy"]))
-        table.append(f"| {name} | {' | '.join(told)} |")
+        table.append(table_row([name, *told]))
     return "\n".join(table)
 
 
@@ -150,8 +155,8 @@ def rows(words):
 
 
 def markdown_table(words):
-    head, *body = (f"| {' | '.join(row)} |" for row in rows(words))
-    return "\n".join([head, "|---" * len(COLUMNS) + "|", *body])
+    head, *body = rows(words)
+    return "\n".join([f"| {' | '.join(head)} |", "|---" * len(COLUMNS) + "|", *map(table_row, body)])
 
 
 def report(words):
@@ -165,7 +170,7 @@ def report(words):
 def set_substitutions(app, config):
     beside = Path(app.confdir) / "record.json"
     words = in_words(load(beside) if beside.exists() else kept("seed")[0])
-    repository = config.html_theme_options["repository_url"]
+    repository, release = (config.html_theme_options[f"repository_{name}"] for name in ("url", "branch"))
     config.myst_substitutions = words | {
         "headline": headline(words),
         "levels_table": markdown_table(words),
@@ -176,7 +181,7 @@ def set_substitutions(app, config):
         "full_seeds_table": seeds_table(kept("full"), kept("full_without_sweeps")[0]),
         "evidence": evidence_in_words(evidence_lines()),
         "evidence_table": evidence_table(evidence_lines()),
-        "install": f"```sh\npip install git+{repository}\n```",
+        "install": f"```sh\npip install git+{repository}@{release}\n```",
     }
 
 

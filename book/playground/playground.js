@@ -172,12 +172,12 @@
     const did = { [Stage.CHOOSE]: "picks", [Stage.LEFT]: "points at", [Stage.RIGHT]: "points at", [Stage.STORE]: "opens the gate of" };
     const words = [`${STAGES[frame.stage]}: ${did[frame.stage]} ${name} (${p}).`];
     if (frame.move.verb === "CALL") words.push(`${call(frame.calls.at(-1))}.`);
-    if (frame.stage === Stage.STORE) words.push(`The slot now holds ${pretty(frame.state.memory[frame.choice - mna.FIRST_SLOT].value)}.`);
+    if (frame.stage === Stage.STORE && !frame.wiped) words.push(`The slot now holds ${pretty(frame.state.memory[frame.choice - mna.FIRST_SLOT].value)}.`);
     if (frame.answer) {
       const right = `wrong: it is ${pretty(now.problem.answer)}`;
       words.push(`The answer ${pretty(frame.answer)} is ${frame.correct ? "right" : mna.equal(frame.answer, now.problem.answer) ? "no answer yet, values were left over" : right}.`);
     } else if (frame.lost) words.push("That call would lose a result that is neither used nor stored: the episode ends.");
-    else if (frame.done) words.push("Time is up: no answer.");
+    else if (frame.done) words.push("No decision is left: no answer.");
     return words.join(" ");
   }
 
@@ -272,10 +272,14 @@
   }
 
   function drawAge() {
-    const { decisions, accuracy } = mna.data.agents[now.age];
+    const { decisions, accuracy, practised } = mna.data.agents[now.age], { agents: listed, ladder, judged } = mna.data;
     $("decisions").textContent = `${count(decisions)} decisions`;
     $("age").setAttribute("aria-valuetext", $("decisions").textContent);
-    part("levels").replaceChildren(...mna.data.ladder.map((name, i) => {
+    const all = practised.length === ladder.length;
+    $("agents").textContent = `Bars: ${judged} held-out problems of each level. ` + (listed.length < 2
+      ? "This copy of the book was built without a training run: there is one agent only, and no slider."
+      : `This agent has practised ${all ? "all levels" : `${practised[0]} to ${practised.at(-1)}`}.`);
+    part("levels").replaceChildren(...ladder.map((name, i) => {
       const bar = element("i");
       bar.style.width = `${100 * accuracy[i]}%`;
       return element("li", {}, element("span", { textContent: name }), element("span", { className: "pg-bar", ariaHidden: "true" }, bar),
@@ -315,14 +319,11 @@
     say(`The package has the tools ${mna.data.tools.join(", ")}, this page knows others: bring book/playground/problems.js up to date`);
     return;
   }
-  const { agents: listed, ladder, judged } = mna.data;
+  const { agents: listed, ladder } = mna.data;
   $("level").replaceChildren(...ladder.map(name => element("option", { textContent: name })));
   $("level").value = ladder.includes("two_products") ? "two_products" : ladder[0];
   $("age").max = listed.length - 1;
   $("age").hidden = listed.length < 2;
-  $("agents").textContent = `Bars: ${judged} held-out problems of each level. ` + (listed.length < 2
-    ? "This copy of the book was built without a training run: there is one agent only, and no slider."
-    : `${listed.length} agents, kept by the training run of this book.`);
   listen();
   restore();
 })(globalThis.mna);

@@ -13,3 +13,13 @@ document.addEventListener("readystatechange", () => {
     entry.setAttribute("role", "listitem");
   }
 }, { once: true });
+
+// A figure that scrolls on a phone scrolls by the keyboard too.
+const reachable = () => {
+  for (const output of document.querySelectorAll(".cell_output:has(> img)")) {
+    output.toggleAttribute("tabindex", false);
+    if (output.scrollWidth > output.clientWidth) output.tabIndex = 0;
+  }
+};
+addEventListener("load", reachable);
+addEventListener("resize", reachable);
