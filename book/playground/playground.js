@@ -221,7 +221,8 @@
       const kept = slot.filled && available[1 + k], open = frame.stage === Stage.STORE && frame.choice === mna.FIRST_SLOT + k;
       const note = open ? "gate open" : kept ? "kept" : available[1 + k] ? "wiped" : slot.filled ? "used" : "empty";
       return element("li", { className: `${kept ? "pg-kept" : ""} ${open ? "pg-open" : ""}` }, element("small", { textContent: `slot ${k}` }),
-        element("b", { textContent: kept ? pretty(slot.value) : "–" }), element("small", { textContent: note }));
+        element("b", { textContent: kept ? pretty(slot.value) : "–" }), element("small", { textContent: note }),
+        element("i", { style: `width: ${100 * (frame.slotAttention?.[k] ?? 0)}%` })); // how much it is looked at
     }));
     $("result").textContent = `Last result: ${available[0] ? pretty(frame.state.result) : "none waits"}.`;
   }
