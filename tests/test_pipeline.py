@@ -186,8 +186,8 @@ def test_the_table_of_the_full_seeds_has_mean_lowest_and_highest():
     def run(share):
         return {"levels": {"tree7": {"accuracy": share}}}
 
-    rows = record.seeds_table([run(0.5), run(1.0)], run(0.25)).splitlines()
-    assert rows[2:] == [row("tree7", "75 %", "50 %", "100 %", "25 %")]
+    rows = record.seeds_table([run(0.5), run(1.0)]).splitlines()
+    assert rows[2:] == [row("tree7", "75 %", "50 %", "100 %")]
 
 
 def test_the_records_of_the_seeds_hold_what_is_claimed():

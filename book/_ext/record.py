@@ -6,7 +6,7 @@ As a Sphinx extension it offers them to Markdown pages as substitutions: {{ head
 
 {{ seeds }} says how other seeds fared, from results/seed_profile.jsonl beside book/. {{ full }} holds the words of the
 first run in results/full_profile.jsonl, that of the agent that ships, {{ full_levels_table }} its table, and
-{{ full_seeds_table }} all seeds, beside the run without sweeps in results/full_without_sweeps_profile.jsonl.
+{{ full_seeds_table }} all seeds.
 {{ evidence }} and {{ evidence_table }} tell of the runs of chapter 7.
 
 As a command, `python book/_ext/record.py RECORD`, it prints what was reached.
@@ -138,12 +138,12 @@ def evidence_table(lines):
     return "\n".join(table)
 
 
-def seeds_table(runs, other):
-    """One row a level, hardest last: mean, lowest and highest accuracy of some runs, and those of another one."""
-    table = ["| level | mean | lowest | highest | without sweeps |", "|---|---|---|---|---|"]
-    for name, level in other["levels"].items():
+def seeds_table(runs):
+    """One row a level, hardest last: mean, lowest and highest accuracy of some runs."""
+    table = ["| level | mean | lowest | highest |", "|---|---|---|---|"]
+    for name in runs[0]["levels"]:
         found = [run["levels"][name]["accuracy"] for run in runs]
-        told = map(percent, (sum(found) / len(found), min(found), max(found), level["accuracy"]))
+        told = map(percent, (sum(found) / len(found), min(found), max(found)))
         table.append(table_row([name, *told]))
     return "\n".join(table)
 
@@ -178,7 +178,7 @@ def set_substitutions(app, config):
         "full": in_words(kept("full")[0]),
         "full_levels_table": markdown_table(in_words(kept("full")[0])),
         "full_seeds": f"{len(kept('full'))}",
-        "full_seeds_table": seeds_table(kept("full"), kept("full_without_sweeps")[0]),
+        "full_seeds_table": seeds_table(kept("full")),
         "evidence": evidence_in_words(evidence_lines()),
         "evidence_table": evidence_table(evidence_lines()),
         "install": f"```sh\npip install git+{repository}@{release}\n```",
