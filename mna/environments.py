@@ -846,8 +846,7 @@ def _is_done_by(sub_task, tool: Tool, operands: list[Fraction]) -> bool:
 class ScalarEnvironment(ScalarWorkspace):
     """One problem, slow and easy to read; the batched environment must agree with it.
 
-    sub_tasks: (tool, x, y) calls that are rewarded, y None for a unary tool. Each method makes one decision and
-    returns a Feedback of plain Python values.
+    sub_tasks: (tool, x, y) calls, y None for a unary tool. Each method is a decision; Feedback has Python values.
     """
 
     def __init__(self, text: str, sub_tasks=(), shaping: float = 1.0, on_plan: bool = False):

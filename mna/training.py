@@ -181,8 +181,7 @@ class Run:
         self.agent = (agent or make_agent(config.network, config.seed)).to(self.device)
         self.optimizer = FlatAdam(self.agent, config.ppo.learning_rate)
         self.curriculum = curriculum or Practice(config.ladder, config.curriculum)
-        self.rng = torch.Generator(self.device).manual_seed(config.seed)
-        self.decisions, self.seconds = 0, 0.0
+        self.rng, self.decisions, self.seconds = torch.Generator(self.device).manual_seed(config.seed), 0, 0.0
 
     def play(self, problems: Problems, floor: torch.Tensor, **options) -> Rollout:
         """Play problems (B,) for the update, each with its exploration floor (B, 1); options go to `play`."""
