@@ -94,7 +94,7 @@ def from_profile(name: str, **changes) -> TrainingConfig:
     return replace(PROFILES[name], **changes)
 
 # %% ../notebooks/06_training.ipynb #files
-FORMAT = 1  # of the files; raised when older ones can't be read any more
+FORMAT = 2  # of the files; raised when older ones can't be read any more, or mean something else
 HERE = Path(mna.__file__).parent
 
 

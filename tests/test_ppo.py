@@ -411,11 +411,10 @@ def test_without_the_stored_mask_the_ratio_is_wrong(agent, rollout):
 def test_practice_stays_on_the_plan_and_exams_do_not(agent):
     """A working call without a reward is the last decision, if asked for; by default the episode goes on."""
     problems = draw()
-    for on_plan in (False, True):
-        r = ppo.play(agent, problems, rng(), floor=1.0, on_plan=on_plan)
+    for options in ({}, {"on_plan": True}):
+        r = ppo.play(agent, problems, rng(), floor=1.0, **options)
         present = (r.seen[1:] >= 2) & r.live[1:]  # a result came back from the decision before, and it goes on
-        assert (present & (r.reward[:-1] == 0)).any() != on_plan
-    assert replace(CONFIG).on_plan
+        assert (present & (r.reward[:-1] == 0)).any() != bool(options)
 
 
 # ---------------------------------------------------------------- whole episodes, packed

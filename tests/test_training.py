@@ -329,6 +329,15 @@ def test_a_run_does_not_load_the_compiler():
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "False\n"
 
 
+@pytest.mark.parametrize("on_plan", [True, False])
+def test_a_run_practises_on_the_plan_if_its_settings_say_so(on_plan):
+    run = Run(replace(TINY, ladder=FULL_LADDER, decisions=20_000, ppo=replace(TINY.ppo, on_plan=on_plan)))
+    rollout = run.play(run.curriculum.problems(200, run.rng), torch.ones(200, 1))
+    goes_on = (rollout.seen[1:] >= 2) & rollout.live[1:]  # a result came back, and another decision follows
+    assert (goes_on & (rollout.reward[:-1] == 0)).any() != on_plan
+    assert PROFILES["seed"].ppo.on_plan and PROFILES["full"].ppo.on_plan
+
+
 def test_a_saved_run_is_the_run(tmp_path):
     run = Run(TINY)
     run.iterate()
@@ -495,7 +504,7 @@ def rewrite(name, change):
     (rewrite("agent.json", lambda data: data.replace(b'"width": 64', b'"width": 32')), ["fit together"]),
     (rewrite("agent.json", lambda data: data.replace(b'"slots"', b'"slits"')), ["fit together"]),
     (rewrite("agent.json", lambda data: data.replace(b'"network"', b'"nutwork"')), ["fit together"]),
-    (rewrite("agent.json", lambda data: data.replace(b'"format": 1', b'"format": 99')), ["is 99", "reads 1"]),
+    (rewrite("agent.json", lambda data: data.replace(b'"format": 2', b'"format": 99')), ["is 99", "reads 2"]),
 ])  # fmt: skip
 def test_a_checkpoint_that_can_not_be_used_is_refused(tmp_path, damage, words):
     save_agent(make_agent(seed=0), tmp_path)
