@@ -4,12 +4,12 @@
 
 # %% auto #0
 __all__ = ['N_TOOLS', 'STORE', 'ANSWER', 'RESULT', 'FIRST_SLOT', 'SITUATION', 'Stage', 'transitions', 'Memory', 'NoMemory',
-           'State', 'legal', 'Scan', 'MinGRU', 'unique_rows', 'Texts', 'Moved', 'Near', 'Sweep', 'Encoder', 'Keys',
-           'Where', 'Pairs', 'NetworkConfig', 'Reader', 'situation', 'Recurrent', 'ActorCritic', 'Decider', 'Player',
-           'Steps', 'Agent', 'fraction', 'candidate_names', 'watch']
+           'State', 'legal', 'Scan', 'MinGRU', 'unique_rows', 'Texts', 'Move', 'Moved', 'moved', 'Near', 'Sweep',
+           'Encoder', 'Keys', 'Where', 'Dots', 'SumKeys', 'Pairs', 'NetworkConfig', 'Reader', 'situation', 'Recurrent',
+           'ActorCritic', 'Decider', 'Player', 'Steps', 'Agent', 'fraction', 'candidate_names', 'watch']
 
 # %% ../notebooks/02_network.ipynb #imports
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import IntEnum
 from fractions import Fraction
 
@@ -231,6 +231,7 @@ class Texts:
     sizes: list[int]  # (L,) how many texts have a token at each place
     numbers: Tensor   # (U, N) the tokens that are numbers; anything where there is none
     which: Tensor     # (B,) the text of each problem
+    moves: dict = field(default_factory=dict)  # where tokens go, see `moved`; each found once
 
     @classmethod
     def of(cls, kinds: Tensor, N: int) -> "Texts":
@@ -252,25 +253,46 @@ class Texts:
         return (self.at < len(self.kinds)).sum(0)
 
     def token(self, place: Tensor) -> Tensor:
-        """The token at another place (P,) of each token's text, (P,); P where the text has none there."""
+        """The token at another place (P, G) of each token's text, (P, G); P where the text has none there."""
         inside = (place >= 0) & (place < len(self.at))
-        return self.at[place.clamp(0, len(self.at) - 1), self.text].where(inside, len(self.kinds))
+        return self.at[place.clamp(0, len(self.at) - 1), self.text[:, None]].where(inside, len(self.kinds))
 
 # %% ../notebooks/02_network.ipynb #moved
-class Moved(torch.autograd.Function):
-    """Rows of x (P, D) in other places: row i is x[source[i]], zero where source[i] is P.
+@dataclass
+class Move:
+    """From where each of P tokens takes G others, and where it is taken itself."""
+    source: Tensor  # (P * G,) tokens; P: none
+    back: Tensor    # (P, G) places in `source`; from P * G on: none
 
-    back: (P,) where each row went, P: nowhere.
-    """
+    @classmethod
+    def of(cls, token: Tensor) -> "Move":
+        """token: (P, G). Who is my g-th from the front has me as his g-th from behind."""
+        G = token.shape[1]
+        return cls(token.flatten(), token.flip(1) * G + torch.arange(G, device=token.device))
+
+
+class Moved(torch.autograd.Function):
+    """Rows of x (P, D) side by side, as a Move says, (P, G * D); zero where there is none."""
 
     @staticmethod
-    def forward(ctx, x, source, back):
-        ctx.save_for_backward(back)
-        return F.pad(x, (0, 0, 0, 1)).index_select(0, source)
+    def forward(ctx, x, move):
+        ctx.move = move
+        return F.pad(x, (0, 0, 0, 1)).index_select(0, move.source).view(len(x), -1)
 
     @staticmethod
     def backward(ctx, grad):
-        return F.pad(grad, (0, 0, 0, 1)).index_select(0, ctx.saved_tensors[0]), None, None
+        back, (P, G) = ctx.move.back, ctx.move.back.shape
+        return F.embedding_bag(back, F.pad(grad.reshape(P * G, -1), (0, 0, 0, G)), mode="sum"), None
+
+
+def moved(x: Tensor, texts: Texts, reach: int) -> Tensor:
+    """For each token what is known, x (P, D), of the one `reach` places to its left, of itself, and of the one to its
+    right, (P, 3 * D). With reach 0: of the one as far from the other end of the text, (P, D)."""
+    if reach not in texts.moves:
+        place, mirrored = texts.place[:, None], (texts.length[texts.text] - 1 - texts.place)[:, None]
+        beside = place + constant((-reach, 0, reach), torch.long, place.device)
+        texts.moves[reach] = Move.of(texts.token(beside if reach else mirrored))
+    return Moved.apply(x, texts.moves[reach])
 
 # %% ../notebooks/02_network.ipynb #near
 class Near(nn.Linear):
@@ -282,8 +304,7 @@ class Near(nn.Linear):
 
     def forward(self, x: Tensor, texts: Texts) -> Tensor:
         """x: (P, D), what is known of each token. Returns the same shape."""
-        left, right = texts.token(texts.place - self.reach), texts.token(texts.place + self.reach)
-        return F.relu(super().forward(torch.cat((Moved.apply(x, left, right), x, Moved.apply(x, right, left)), -1)))
+        return F.relu(super().forward(moved(x, texts, self.reach)))
 
 # %% ../notebooks/02_network.ipynb #sweep
 class Sweep(nn.Module):
@@ -296,11 +317,9 @@ class Sweep(nn.Module):
 
     def forward(self, x: Tensor, texts: Texts) -> Tensor:
         """x: (P, D), what is known of each token. Returns the same shape."""
-        mirror = texts.token(texts.length[texts.text] - 1 - texts.place)
-
         def turned(x: Tensor) -> Tensor:  # half of the numbers from the other end of the text; twice: as before
             ahead, back = x.chunk(2, -1)
-            return torch.cat((ahead, Moved.apply(back, mirror, mirror)), -1)
+            return torch.cat((ahead, moved(back, texts, 0)), -1)
 
         a, b = self.unit.steps(x)
         return self.out(turned(Scan.apply(turned(a), turned(b), x.new_zeros(texts.sizes[0], x.shape[1]), texts.sizes)))
@@ -336,42 +355,86 @@ class Keys:
 
     def mix(self, weights: Tensor) -> Tensor:
         """The candidates' keys, added up with weights (M, C) -> (M, D)."""
-        return (self.keys * weights[..., None]).sum(1)
+        return torch.bmm(weights[:, None], self.keys)[:, 0]
 
 # %% ../notebooks/02_network.ipynb #pairs
 @dataclass
 class Where:
-    """P pairs of a decision and a candidate that is there, of M decisions with C candidates each."""
+    """P pairs of a decision and a candidate that is there, of M decisions with C candidates each; R keys in a table."""
     shape: torch.Size  # (M, C)
-    place: Tensor      # (P,) decision * C + candidate
+    place: Tensor      # (P,) of each pair: decision * C + candidate
     decision: Tensor   # (P,) 0 ... M - 1
-    row: Tensor        # (P,) the candidate's row in a table of keys
+    row: Tensor        # (P,) of the candidate's key in the table
+    first: Tensor      # (M,) the first pair of each decision
+    by_row: Tensor     # (P,) the pairs, sorted by row
+    first_of: Tensor   # (R,) the first of these with each row
 
     @classmethod
-    def of(cls, there: Tensor, row: Tensor) -> "Where":
+    def of(cls, there: Tensor, row: Tensor, R: int) -> "Where":
         """there, row: (M, C) is the candidate there, and which row of the table has its key?"""
-        place = there.flatten().nonzero()[:, 0]
-        return cls(there.shape, place, place // max(1, there.shape[1]), row.flatten().index_select(0, place))
+        place, count, row = there.flatten().nonzero()[:, 0], there.sum(1), row[there]
+        decision, uses = place // max(1, there.shape[1]), row.bincount(minlength=R)
+        return cls(there.shape, place, decision, row, count.cumsum(0) - count, row.argsort(stable=True),
+                   uses.cumsum(0) - uses)
+
+    def dots(self, table: Tensor, query: Tensor) -> Tensor:
+        """(P,) dot products of keys, of the table (R, D), and queries (M, D)."""
+        return (table.index_select(0, self.row) * query.index_select(0, self.decision)).sum(-1)
+
+    def sum_keys(self, table: Tensor, weight: Tensor) -> Tensor:
+        """(M, D) for each decision its keys, of the table (R, D), added up with weights (P,)."""
+        return F.embedding_bag(self.row, table, self.first, mode="sum", per_sample_weights=weight)
+
+    def sum_queries(self, query: Tensor, weight: Tensor) -> Tensor:
+        """(R, D) for each key the queries (M, D) that meet it, added up with weights (P,)."""
+        decision, weight = (part.index_select(0, self.by_row) for part in (self.decision, weight))
+        return F.embedding_bag(decision, query, self.first_of, mode="sum", per_sample_weights=weight)
+
+# %% ../notebooks/02_network.ipynb #pairs-learn
+class Dots(torch.autograd.Function):
+    """`Where.dots` with gradients: sums of queries for the keys, sums of keys for the queries."""
+
+    @staticmethod
+    def forward(ctx, table, query, where):
+        ctx.save_for_backward(table, query)
+        ctx.where = where
+        return where.dots(table, query)
+
+    @staticmethod
+    def backward(ctx, grad):
+        (table, query), where = ctx.saved_tensors, ctx.where
+        return where.sum_queries(query, grad), where.sum_keys(table, grad), None
 
 
+class SumKeys(torch.autograd.Function):
+    """`Where.sum_keys` with gradients: sums of queries for the keys, dot products for the weights."""
+
+    @staticmethod
+    def forward(ctx, table, weight, where):
+        ctx.save_for_backward(table, weight)
+        ctx.where = where
+        return where.sum_keys(table, weight)
+
+    @staticmethod
+    def backward(ctx, grad):
+        (table, weight), where = ctx.saved_tensors, ctx.where
+        return where.sum_queries(grad, weight), where.dots(table, grad), None
+
+# %% ../notebooks/02_network.ipynb #pairs-class
+@dataclass
 class Pairs:
-    """The same as Keys, for whole episodes: a candidate that is not there costs nothing.
-
-    where: the pairs. table: (R, D) keys, each once.
-    """
-
-    def __init__(self, where: Where, table: Tensor):
-        self.where, self.keys = where, table.index_select(0, where.row)  # (P, D)
+    """The same as Keys, for whole episodes: a candidate that is not there costs nothing."""
+    where: Where
+    table: Tensor  # (R, D) keys, each once
 
     def scores(self, query: Tensor) -> Tensor:
         """Dot products of queries (M, D) with the candidates' keys, (M, C); 0 where there is none."""
-        where, scores = self.where, (self.keys * query.index_select(0, self.where.decision)).sum(-1)
-        return query.new_zeros(where.shape.numel()).index_copy(0, where.place, scores).view(where.shape)
+        where, scores = self.where, Dots.apply(self.table, query, self.where)
+        return query.new_zeros(where.shape.numel()).scatter(0, where.place, scores).view(where.shape)
 
     def mix(self, weights: Tensor) -> Tensor:
         """The candidates' keys, added up with weights (M, C) -> (M, D)."""
-        weighted = self.keys * weights.flatten().index_select(0, self.where.place)[:, None]
-        return weighted.new_zeros(len(weights), weighted.shape[1]).index_add(0, self.where.decision, weighted)
+        return SumKeys.apply(self.table, weights.flatten().gather(0, self.where.place), self.where)
 
 # %% ../notebooks/02_network.ipynb #reader
 @dataclass(frozen=True)
@@ -490,7 +553,8 @@ class Decider(ActorCritic):
         at = (state.previous - FIRST_SLOT - K)[:, None, None]  # below 0: the last choice was no number
         number = state.keys.gather(1, at.clamp(min=0).expand(-1, 1, state.keys.shape[2]))[:, 0] * (at[:, 0] >= 0)
         told = situation(state.stage, state.previous, state.seen, K)
-        state.h = self.core(self.inputs(told, number), state.h, [len(told)])
+        a, b = self.core.steps(self.inputs(told, number))
+        state.h = torch.addcmul(b, a, state.h)
         waiting = state.waiting()
         slots = state.memory.keys * waiting[:, :K, None]  # a slot whose value is used is as good as empty
         return self.heads(state.h, told, waiting, Keys(torch.cat((slots, state.keys), 1)))
@@ -556,7 +620,7 @@ class Steps:
         row[writes] = torch.arange(none + 1, none + 1 + len(writes), device=device)  # behind the numbers' keys
         rows = torch.cat((row[written], first[:, None] + torch.arange(N, device=device)), 1)
         return cls(texts, sizes, situation(stage, previous, seen, K), torch.where(chosen < 0, none, first + chosen),
-                   writes, waiting, Where.of(waiting, rows))
+                   writes, waiting, Where.of(waiting, rows, none + 1 + len(writes)))
 
 # %% ../notebooks/02_network.ipynb #agent
 class Agent(Player):

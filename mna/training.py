@@ -162,9 +162,13 @@ def remaining_share(config: TrainingConfig, decisions: int) -> float:
     return config.ppo.final_share + (1 - config.ppo.final_share) * left
 
 
-def iteration_size(config: TrainingConfig, decisions: int) -> int:
-    """Problems of the iteration after so many decisions: more as the steps get smaller (Smith et al. 2018)."""
-    return min(int(config.problems / remaining_share(config, decisions)), config.affordable(decisions))
+def iteration_size(config: TrainingConfig, decisions: int, success: float) -> int:
+    """Problems of the iteration after so many decisions: more as the steps get smaller (Smith et al. 2018).
+
+    success: of the worst level in practice; where most problems go right, fewer of them have something to teach.
+    """
+    share = max(config.ppo.final_share, min(remaining_share(config, decisions), 1 - success))
+    return min(int(config.problems / share), config.affordable(decisions))
 
 # %% ../notebooks/06_training.ipynb #stage-use
 def stage_use(rollout: Rollout) -> dict[str, float]:
@@ -188,12 +192,17 @@ class Run:
         ppo = self.config.ppo
         return play(self.agent, problems, self.rng, floor, shaping=ppo.shaping, on_plan=ppo.on_plan, **options)
 
+    @property
+    def size(self) -> int:
+        """Problems of the next iteration."""
+        return iteration_size(self.config, self.decisions, float(self.curriculum.success.min()))
+
     def iterate(self) -> dict[str, float]:
         """One iteration: draw problems, play them, learn. Returns its metrics."""
         config, began = self.config.ppo, time.perf_counter()
         share = remaining_share(self.config, self.decisions)
         self.optimizer.param_groups[0]["lr"] = config.learning_rate * share
-        problems = self.curriculum.problems(iteration_size(self.config, self.decisions), self.rng)
+        problems = self.curriculum.problems(self.size, self.rng)
         floor = self.curriculum.floors(problems, config.floor * share)
         rollout = self.play(problems.trimmed(), floor)
         metrics = update(self.agent, self.optimizer, rollout, config, share, self.rng)

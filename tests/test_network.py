@@ -164,7 +164,7 @@ def test_tokens_are_packed_by_place_and_find_the_others_of_their_text(lengths, s
     assert texts.place.tolist() == [t for t, size in enumerate(texts.sizes) for _ in range(size)]
     assert texts.length.tolist() == sorted(texts.length.tolist(), reverse=True)
     for offset in (-2, 0, 1, 5):
-        found = texts.token(texts.place + offset).tolist()
+        found = texts.token(texts.place[:, None] + offset)[:, 0].tolist()
         for token, text, place in zip(found, texts.text.tolist(), texts.place.tolist(), strict=True):
             inside = 0 <= place + offset < texts.length[text]
             assert token == (texts.at[place + offset, text] if inside else P)
@@ -192,11 +192,9 @@ def test_layers_are_what_loops_over_the_tokens_of_each_text_give(lengths):
 def test_what_is_moved_brings_its_gradient_back(lengths):
     kinds = torch.stack([F.pad(torch.full((k,), e.NUMBER), (0, 5 - k), value=e.PAD) for k in sorted(set(lengths))])
     texts = n.Texts.of(kinds, 5)
-    left, right = texts.token(texts.place - 1), texts.token(texts.place + 1)
-    mirror = texts.token(texts.length[texts.text] - 1 - texts.place)
     x = torch.randn(len(texts.kinds), 2, dtype=torch.double, requires_grad=True)
-    for source, back in ((left, right), (right, left), (mirror, mirror)):
-        assert torch.autograd.gradcheck(n.Moved.apply, (x, source, back))
+    for reach in (0, 1, 2):
+        assert torch.autograd.gradcheck(n.moved, (x, texts, reach))
 
 
 @given(st.lists(st.integers(1, 6), min_size=1, max_size=6), st.integers(0, 1000))
@@ -365,7 +363,7 @@ def test_keys_and_pairs_agree_and_so_do_their_gradients(M, C, R, share):
     there = (torch.rand(M, C, generator=draw) < share) & (R > 0)
     row = torch.randint(max(1, R), (M, C), generator=draw)
     table, query, weights = (torch.randn(shape, generator=draw).requires_grad_() for shape in ((R, D), (M, D), (M, C)))
-    where = n.Where.of(there, row.where(there, 10**6))  # what is not there names no row
+    where = n.Where.of(there, row.where(there, 10**6), R)  # what is not there names no row
     assert where.shape == (M, C) and len(where.place) == len(where.decision) == len(where.row) == there.sum()
     assert list(zip(where.decision.tolist(), where.row.tolist(), strict=True)) == [
         (m, int(row[m, c])) for m in range(M) for c in range(C) if there[m, c]]  # fmt: skip

@@ -126,20 +126,30 @@ def test_what_the_budget_can_pay_for():
 
 def test_iterations_grow_as_steps_shrink_and_never_beyond_the_budget():
     seed = from_profile("seed")
-    assert iteration_size(seed, 0) == 96 and remaining_share(seed, 0) == 1
-    assert iteration_size(seed, 100_000) == int(96 / 0.55) and remaining_share(seed, 100_000) == pytest.approx(0.55)
-    sizes = [iteration_size(seed, decisions) for decisions in range(0, 175_000, 5_000)]
+    assert iteration_size(seed, 0, 0) == 96 and remaining_share(seed, 0) == 1
+    assert iteration_size(seed, 100_000, 0) == int(96 / 0.55) and remaining_share(seed, 100_000) == pytest.approx(0.55)
+    sizes = [iteration_size(seed, decisions, 0) for decisions in range(0, 175_000, 5_000)]
     assert sizes == sorted(sizes) and len(set(sizes)) > 20
     for decisions in range(0, 200_000, 777):
         asked = int(96 / remaining_share(seed, decisions))
-        assert iteration_size(seed, decisions) == min(asked, (200_000 - decisions) // 25)
-    assert iteration_size(seed, 197_600) == 96  # the last one: what the budget can pay for
+        assert iteration_size(seed, decisions, 0) == min(asked, (200_000 - decisions) // 25)
+    assert iteration_size(seed, 197_600, 0) == 96  # the last one: what the budget can pay for
+
+
+def test_iterations_grow_as_practice_succeeds_up_to_their_size_at_the_end():
+    seed = from_profile("seed")
+    sizes = [iteration_size(seed, 20_000, success) for success in (0, 0.1, 0.5, 0.9, 1)]
+    assert sizes == [int(96 / share) for share in (0.91, 0.9, 0.5, 0.1, 0.1)]
+    assert iteration_size(seed, 190_000, 0.1) == min(int(96 / remaining_share(seed, 190_000)), 400)
+    run = Run(seed)
+    run.curriculum.success += torch.tensor([0.9, 0.8, 0.9, 0.75, 1, 0.9])  # the worst level counts
+    assert run.size == 96 * 4
 
 
 @pytest.mark.parametrize("profile", PROFILES)
 @settings(deadline=None, max_examples=40, derandomize=True)
-@given(st.integers(0, 60_000), st.floats(0, 1), st.floats(0.01, 1))
-def test_the_budget_is_never_passed_however_long_problems_take(profile, more, cost, final_share):
+@given(st.integers(0, 60_000), st.floats(0, 1), st.floats(0.01, 1), st.floats(0, 1))
+def test_the_budget_is_never_passed_however_long_problems_take(profile, more, cost, final_share, success):
     """cost: how much of its bound a problem takes; at 1 all of it."""
     config = from_profile(profile)
     config = replace(config, decisions=config.problems * config.bound + more,
@@ -150,7 +160,7 @@ def test_the_budget_is_never_passed_however_long_problems_take(profile, more, co
         run.decisions = decisions
         if run.finished:
             break
-        size = iteration_size(config, decisions)
+        size = iteration_size(config, decisions, success)
         assert config.problems <= size and decisions + size * config.bound <= config.decisions
         decisions += max(size, int(cost * size * config.bound))
     assert unspent(config, decisions)
@@ -163,7 +173,7 @@ def test_a_run_stays_within_its_budget_and_uses_it_up(decisions, seed):
     run, sizes = Run(config), []
     assert not run.finished
     while not run.finished:
-        sizes.append(iteration_size(config, run.decisions))
+        sizes.append(run.size)
         run.iterate()
         assert run.decisions <= decisions
     assert sizes[0] == 24 == min(sizes) and unspent(config, run.decisions)
@@ -189,12 +199,12 @@ def test_a_run_practises_what_it_failed(monkeypatch):
     monkeypatch.setattr(training, "play", spied)
     run = Run(TINY)
     assert isinstance(run.curriculum, Practice)
-    size = iteration_size(TINY, 0)
+    size = run.size
     metrics = run.iterate()
     (problems, floor), failed = seen[-1], run.curriculum.failed.texts()
     assert len(problems) == size == run.curriculum.fresh and 0 < len(failed) <= size
     assert set(failed) <= set(problems.texts()) and metrics["length"] == pytest.approx(run.decisions / size)
-    share, size = remaining_share(TINY, run.decisions), iteration_size(TINY, run.decisions)
+    share, size = remaining_share(TINY, run.decisions), run.size
     run.iterate()
     (problems, floor), again = seen[-1], min(int(0.3 * size), len(failed))
     assert len(problems) == size and run.curriculum.fresh == size - again and again > 3
