@@ -7,12 +7,13 @@ __all__ = ['FORMS', 'TRIALS', 'TUNING_SEED', 'FLAKY', 'RECORDS', 'MODULES', 'iqm
            'improvement', 'extra_level', 'drawn', 'rewritten', 'solvable', 'equations', 'right_without_mask',
            'share_right', 'larger', 'tree_depth', 'generalisation', 'accuracy_by_depth', 'Experiment', 'table',
            'configured', 'trained', 'reached', 'by_level', 'probes', 'with_flaky', 'ceiling', 'best_trial', 'perform',
-           'perform_agent', 'withheld_accuracy', 'shipped_ladder', 'code_version', 'read_records', 'append', 'key_of',
-           'provenance', 'work', 'unfinished', 'calibrated', 'estimate', 'ready', 'run_all', 'chosen', 'main', 'select',
-           'scores', 'summary']
+           'perform_agent', 'withheld_accuracy', 'shipped_ladder', 'is_remark', 'essence', 'code_version',
+           'read_records', 'append', 'key_of', 'provenance', 'work', 'unfinished', 'calibrated', 'estimate', 'ready',
+           'run_all', 'chosen', 'main', 'select', 'scores', 'summary']
 
 # %% ../notebooks/07_evaluation.ipynb #evaluation-imports
 import argparse
+import ast
 import fcntl
 import hashlib
 import json
@@ -400,12 +401,30 @@ def shipped_ladder() -> tuple[str, ...]:
 MODULES = ("environments", "network", "memory", "ppo", "curriculum", "training", "baselines", "evaluation")
 
 
+def is_remark(node) -> bool:
+    """Is it a string that stands alone: a docstring, or what is said of a field?"""
+    return isinstance(node, ast.Expr) and isinstance(getattr(node.value, "value", None), str)
+
+
+def essence(node) -> str:
+    """What a syntax tree does, as text: remarks, comments and layout leave no trace in it.
+
+    It is the same for every version of Python: fields that are empty, as new ones are in old code, are left out.
+    """
+    if isinstance(node, list):
+        return f"[{', '.join(essence(part) for part in node if not is_remark(part))}]"
+    if not isinstance(node, ast.AST):
+        return ascii(node)
+    fields = (f"{name}={essence(part)}" for name, part in ast.iter_fields(node) if part is not None and part != [])
+    return f"{type(node).__name__}({', '.join(fields)})"
+
+
 @cache
 def code_version() -> str:
-    """A hash of the modules that a run depends on."""
+    """A hash of what the modules do that a run depends on."""
     files = [Path(mna.__file__).with_name(f"{name}.py") for name in MODULES]
-    return hashlib.sha256(b"".join(path.name.encode() + path.read_bytes() for path in files)).hexdigest()[:12]
-
+    code = "".join(path.name + essence(ast.parse(path.read_text())) for path in files)
+    return hashlib.sha256(code.encode()).hexdigest()[:12]
 
 # %% ../notebooks/07_evaluation.ipynb #read-records
 def read_records(path: Path = RECORDS) -> list[dict]:

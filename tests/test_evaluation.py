@@ -1,5 +1,6 @@
 """The evidence: rivals are fair, statistics are right, and no finished run is lost."""
 
+import ast
 import json
 import os
 import signal
@@ -215,6 +216,57 @@ def test_runs_of_other_code_are_not_mixed_in_silently(path):
         unfinished([run], path)
     assert unfinished([run], path, keep=True) == []
     assert key_of(LINE) == run.key
+
+
+def version_of(tmp_path, monkeypatch, text):
+    """The version of the code if each module were this text."""
+    for name in evaluation.MODULES:
+        (tmp_path / f"{name}.py").write_text(text)
+    monkeypatch.setattr(evaluation.mna, "__file__", str(tmp_path / "__init__.py"))
+    return evaluation.code_version.__wrapped__()
+
+
+CODE = '''@dataclass
+class A:
+    """What it is."""
+    x: int = 1
+    "What x is."
+
+    def f(self):
+        return (self.x, "two")  # why
+'''
+
+
+@pytest.mark.parametrize(
+    "old, new, same",
+    [
+        ("What it is.", "What it is not.", True),
+        ('    "What x is."\n', "", True),
+        ("  # why", "", True),
+        ('(self.x, "two")', 'self.x, \\\n            "two"', True),
+        ("\n    def", "\n\n    def", True),
+        ("int = 1", "int = 2", False),
+        ("int = 1", "int = 1.0", False),
+        ('"two"', '"2"', False),
+        ("return (", "return A(", False),
+        ("@dataclass\n", "", False),
+        ("x: int", "y: int", False),
+    ],
+)
+def test_the_version_of_the_code_is_that_of_what_it_does(tmp_path, monkeypatch, old, new, same):
+    assert CODE.count(old) == 1
+    before = version_of(tmp_path, monkeypatch, CODE)
+    assert (version_of(tmp_path, monkeypatch, CODE.replace(old, new)) == before) == same
+
+
+def test_the_version_of_the_code_is_that_of_every_python():
+    """The text by hand; a newer Python that adds a field to the tree, or renames one, shows here."""
+    tree = ast.parse("def f(x, *, k=None):\n    return x[0] or f'{k}a', ...")
+    args = "args=arguments(args=[arg(arg='x')], kwonlyargs=[arg(arg='k')], kw_defaults=[Constant()])"
+    item = "Subscript(value=Name(id='x', ctx=Load()), slice=Constant(value=0), ctx=Load())"
+    text = "JoinedStr(values=[FormattedValue(value=Name(id='k', ctx=Load()), conversion=-1), Constant(value='a')])"
+    pair = f"Tuple(elts=[BoolOp(op=Or(), values=[{item}, {text}]), Constant(value=Ellipsis)], ctx=Load())"
+    assert evaluation.essence(tree) == f"Module(body=[FunctionDef(name='f', {args}, body=[Return(value={pair})])])"
 
 
 @pytest.mark.parametrize(
