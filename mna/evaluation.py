@@ -64,7 +64,7 @@ from mna.environments import (
 from .memory import GatedMemory
 from .network import Agent, legal
 from .ppo import play
-from .training import TrainingConfig, from_profile, load_agent, one_thread
+from .training import TrainingConfig, claimed, from_profile, load_agent, one_thread
 
 # %% ../notebooks/07_evaluation.ipynb #statistics
 def iqm(scores, axis=None):
@@ -580,11 +580,13 @@ def main(words: list[str] | None = None) -> int:
     args = parser.parse_args(words)
     path = args.out or (Path("_build/evidence_smoke.jsonl") if args.profile == "smoke" else RECORDS)
     try:
-        if args.profile == "smoke" and not args.out:
-            path.unlink(missing_ok=True)
         if args.workers < 1:
             raise MNAError(f"workers = {args.workers}, at least 1 is needed: give a positive number")
-        failed = run_all(chosen(table(args.profile), args.only), path, args.workers, args.keep)
+        runs = chosen(table(args.profile), args.only)
+        with claimed(path.parent, path.name):
+            if args.profile == "smoke" and not args.out:
+                path.unlink(missing_ok=True)
+            failed = run_all(runs, path, args.workers, args.keep)
     except MNAError as error:
         print(f"evidence: {error}", file=sys.stderr)
         return 2

@@ -295,22 +295,22 @@ class Log:
 
 # %% ../notebooks/06_training.ipynb #guards
 @contextmanager
-def claimed(folder: Path):
-    """Hold an output folder for this run alone.
+def claimed(folder: Path, file: str = ""):
+    """Hold an output folder, or one file in it, for this run alone.
 
     Raises MNAError while another run holds it, or if it can't be made.
     """
+    claim, elsewhere = folder / file, f"name another {'file' if file else 'folder'} with --out"
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        lock = (folder / "lock").open("w")
+        lock = (folder / (f".{file}.lock" if file else "lock")).open("w")
     except OSError as error:
-        raise MNAError(f"{folder} can't be written to ({error.strerror}); "
-                       "name another folder with --out") from None
+        raise MNAError(f"{claim} can't be written to ({error.strerror}); {elsewhere}") from None
     with lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise MNAError(f"{folder} is in use by another run; name another folder with --out") from None
+            raise MNAError(f"{claim} is in use by another run; wait for its end, or {elsewhere}") from None
         yield
 
 

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
+from fnmatch import fnmatch
 from fractions import Fraction
 from pathlib import Path
 
@@ -331,6 +332,21 @@ def test_interrupted_runs_go_on_and_finished_ones_stay(path):
     printed, _ = second.communicate(timeout=100)
     assert second.returncode == 0 and "1 of 2 runs are finished" in printed
     assert path.read_text().splitlines()[:1] == kept and len(read_records(path)) == 2
+
+
+def test_two_at_once_are_kept_from_each_other(path):
+    only = ["--profile", "smoke", "--workers", "1", "--only", "headline"]
+    first = command(path, *only)
+    assert "0 of 2 runs are finished" in first.stdout.readline()  # it holds the file now
+    _, said = (second := command(path, *only)).communicate(timeout=60)
+    assert second.returncode == 2 and said == (
+        f"evidence: {path} is in use by another run; wait for its end, or name another file with --out\n")
+    elsewhere = command(path.with_name("other.jsonl"), *only[:-1], "tutorial")
+    assert elsewhere.communicate(timeout=60) and elsewhere.returncode == 0
+    first.communicate(timeout=100)
+    assert first.returncode == 0 and len(read_records(path)) == 2
+    (lock,) = {file.name for file in path.parent.iterdir()} & {f".{path.name}.lock"}
+    assert any(fnmatch(lock, line) for line in (ROOT / ".gitignore").read_text().split())
 
 
 def test_a_run_that_fails_does_not_stop_the_others(path, monkeypatch):
