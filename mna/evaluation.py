@@ -49,7 +49,7 @@ from mna.baselines import (
     run_exact_plans,
     variation,
 )
-from .curriculum import accuracy, evaluate, forgetting
+from .curriculum import evaluate, held_out
 from mna.environments import (
     LEVELS,
     SEED_LADDER,
@@ -64,7 +64,7 @@ from mna.environments import (
 from .memory import GatedMemory
 from .network import Agent, legal
 from .ppo import play
-from .training import TrainingConfig, claimed, from_profile, load_agent, one_thread
+from .training import TrainingConfig, claimed, examine, from_profile, load_agent, lost, one_thread
 
 # %% ../notebooks/07_evaluation.ipynb #statistics
 def iqm(scores, axis=None):
@@ -282,34 +282,33 @@ def configured(run: Experiment, ladder=SEED_LADDER, **ppo) -> TrainingConfig:
 
 
 def trained(run: VariedRun) -> VariedRun:
-    """Trains to the end of the budget, with judgements on the way."""
+    """Trains to the end of the budget, with judgements and exams on the way."""
     every = run.config.judge_every
     while not run.finished:
         before = run.decisions
         run.iterate()
         if run.finished or run.decisions // every > before // every:
             run.judge()
+            examine(run)
     return run
 
 
 def reached(run: VariedRun) -> dict:
     """What a training run leaves: curve, held-out accuracy beside chance, what was forgotten."""
     curriculum, config = run.curriculum, run.config
-    lost = forgetting(curriculum.history, config.ladder, curriculum.first_mastered)
-    moved = [-lost[level]["forgetting"] for level in config.ladder[:-1] if level in lost]  # BWT leaves out the last
-    dips = [level["worst_dip"] for level in lost.values()]
+    levels = evaluate(run.agent, config.ladder, config.test_problems, config.seed)
+    forgotten = lost(run, levels)
+    moved = [-forgotten[level]["forgetting"] for level in config.ladder[:-1] if level in forgotten]  # not the last
     return dict(
-        ladder=list(config.ladder), decisions=run.decisions, parameters=parameters(run.agent),
-        levels=evaluate(run.agent, config.ladder, config.test_problems, config.seed), history=curriculum.history,
-        first_mastered=curriculum.first_mastered, forgetting=lost,
+        ladder=list(config.ladder), decisions=run.decisions, parameters=parameters(run.agent), levels=levels,
+        history=curriculum.history, first_mastered=curriculum.first_mastered, forgetting=forgotten,
         bwt=float(np.mean(moved)) + 0.0 if moved else None,
-        worst_dip=max(dips, default=None))
+        worst_dip=max((level["worst_dip"] for level in forgotten.values()), default=None))
 
 
 def by_level(agent: Agent, ladder, n: int, seed: int, **options) -> dict[str, float]:
     """Held-out greedy accuracy of each level."""
-    shares = accuracy(agent, ladder, n, torch.Generator().manual_seed(seed), **options)
-    return dict(zip(ladder, shares.tolist(), strict=True))
+    return {level: held_out(agent, level, n, seed, **options) for level in ladder}
 
 # %% ../notebooks/07_evaluation.ipynb #probes
 def probes(agent: Agent, ladder, n: int, seed: int) -> dict[str, dict[str, float]]:

@@ -156,8 +156,11 @@ def test_what_was_forgotten_counts_every_level_but_the_last_one_in_bwt_only():
     run.config = replace(run.config, ladder=("add", "one_op"))
     run.curriculum.history = [(1, [1.0, 0.0]), (2, [0.9, 1.0]), (3, [0.8, 0.5]), (4, [0.9, 1.0])]
     run.curriculum.first_mastered = {"add": 1, "one_op": 2}
+    run.at_mastery = {"add": 0.9, "one_op": 0.3}  # held-out: a judgement had been lucky
     told = evaluation.reached(run)
-    assert told["bwt"] == pytest.approx(-0.1) and told["worst_dip"] == pytest.approx(0.5)
+    now = {level: told["levels"][level]["accuracy"] for level in run.config.ladder}
+    assert told["bwt"] == pytest.approx(now["add"] - 0.9) and told["worst_dip"] == pytest.approx(0.5)
+    assert told["forgetting"]["one_op"] == pytest.approx(dict(forgetting=0.3 - now["one_op"], worst_dip=0.5))
 
 
 def test_an_interval_needs_two_runs():
