@@ -4,8 +4,9 @@
 
 # %% auto #0
 __all__ = ['ABLATIONS', 'COMPARED', 'AGENTS', 'SHAPES', 'WITHHELD', 'Planner', 'Replanner', 'parameters', 'make_planner',
-           'run_exact_plans', 'StageBlind', 'WrongStage', 'Amnesic', 'Strict', 'Uniform', 'Learnability',
-           'withheld_shape', 'withheld_pair', 'Withheld', 'Variation', 'built', 'planning', 'variation', 'VariedRun']
+           'run_exact_plans', 'StageBlind', 'WrongStage', 'Amnesic', 'NoMask', 'MaskInPractice', 'Strict', 'Uniform',
+           'Learnability', 'withheld_shape', 'withheld_pair', 'Withheld', 'Variation', 'built', 'planning', 'variation',
+           'VariedRun']
 
 # %% ../notebooks/07_baselines.ipynb #baselines-imports
 from collections.abc import Callable
@@ -14,6 +15,7 @@ from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from .curriculum import Practice
 from mna.environments import (
@@ -34,8 +36,8 @@ from mna.environments import (
     generate,
 )
 from .memory import GatedMemory, make_agent
-from .network import FIRST_SLOT, Agent, NetworkConfig, NoMemory, Stage, State
-from .ppo import Rollout
+from .network import FIRST_SLOT, Agent, NetworkConfig, NoMemory, Stage, State, legal
+from .ppo import Rollout, at
 from .training import Run, TrainingConfig
 
 # %% ../notebooks/07_baselines.ipynb #planner
@@ -142,6 +144,39 @@ class Amnesic(nn.Module):
     def forward(self, x: Tensor, h: Tensor, sizes: list[int]) -> Tensor:
         return torch.tanh(self.candidate(x))
 
+# %% ../notebooks/07_baselines.ipynb #no-mask
+class NoMask(Agent):
+    """May name every candidate. A choice that means nothing has no effect, and costs a decision."""
+
+    def mask(self, state: State) -> Tensor:
+        """Every candidate that is there, (B, A). Levels have no number 0, so 0 says that there is none."""
+        return F.pad(state.numbers[..., 0] != 0, (FIRST_SLOT + state.slots, 0), value=True)
+
+    def decide(self, state: State) -> tuple[Tensor, Tensor]:
+        """A number that was used has a logit of 0, as in the replay."""
+        logits, value = super().decide(state)
+        there = F.pad(state.waiting()[:, state.slots:], (FIRST_SLOT + state.slots, 0), value=True)
+        return logits * there, value
+
+    def act(self, state: State, choice: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """As the agent's for choices that mean something; where one means nothing, only the choice is remembered."""
+        names_slot = (choice >= FIRST_SLOT) & (choice < FIRST_SLOT + state.slots)
+        mask = legal(state)
+        means = at(mask, choice) | (state.stage == Stage.STORE) & names_slot
+        idle = (~means).nonzero()[:, 0]
+        before = state.select(idle)
+        verb, tool, x, y = super().act(state, torch.where(means, choice, mask.byte().argmax(1)))
+        state.put(idle, before)
+        state.previous = choice
+        return torch.where(means, verb, THINK), tool, x, y
+
+
+class MaskInPractice(NoMask):
+    """Has the legal mask in practice, and none in an exam."""
+
+    def mask(self, state: State) -> Tensor:
+        return legal(state) if self.training else super().mask(state)
+
 # %% ../notebooks/07_baselines.ipynb #curricula
 class Strict(Practice):
     """Only the easiest level that is not mastered yet; the hardest one once all are."""
@@ -245,6 +280,8 @@ ABLATIONS: dict[str, Variation] = {
     "no_buffer": Variation("memory", "a recurrent state alone, no slots", agent=built(Agent, memory=False)),
     "no_recurrence": Variation("memory", "slots alone, no working state", agent=built(Agent, core=Amnesic)),
     "stage_blind": Variation("stages", "the network is not told its stage", agent=built(StageBlind)),
+    "no_mask": Variation("mask", "every candidate may be named", agent=built(NoMask)),
+    "mask_in_practice": Variation("mask", "the mask in practice only, none in an exam", agent=built(MaskInPractice)),
     "hardest_only": Variation("curriculum", "no ladder: the hardest level alone", {"ladder": ("seed_hard",)}),
     "strict": Variation("curriculum", "one level at a time", practice=Strict),
     "mastery": Variation("curriculum", "a level joins when all before it are mastered", curriculum={"preview": 0.0}),
@@ -298,4 +335,7 @@ class VariedRun(Run):
         self.flaky = varied.flaky
 
     def play(self, problems: Problems, floor: Tensor) -> Rollout:
-        return super().play(problems, floor, flaky=self.flaky)
+        self.agent.train()  # practice; what else is played is an exam
+        rollout = super().play(problems, floor, flaky=self.flaky)
+        self.agent.eval()
+        return rollout

@@ -4,12 +4,12 @@
 
 # %% auto #0
 __all__ = ['FORMS', 'TRIALS', 'TUNING_SEED', 'FLAKY', 'RECORDS', 'MODULES', 'iqm', 'bootstrap_interval', 'performance_profile',
-           'improvement', 'extra_level', 'drawn', 'rewritten', 'solvable', 'equations', 'right_without_mask',
-           'share_right', 'larger', 'tree_depth', 'generalisation', 'accuracy_by_depth', 'Experiment', 'table',
-           'configured', 'trained', 'reached', 'by_level', 'probes', 'with_flaky', 'ceiling', 'best_trial', 'perform',
-           'perform_agent', 'withheld_accuracy', 'shipped_ladder', 'is_remark', 'essence', 'code_version',
-           'read_records', 'append', 'key_of', 'provenance', 'work', 'unfinished', 'calibrated', 'estimate', 'ready',
-           'run_all', 'chosen', 'main', 'select', 'scores', 'summary']
+           'improvement', 'extra_level', 'drawn', 'rewritten', 'solvable', 'equations', 'share_right', 'larger',
+           'tree_depth', 'generalisation', 'accuracy_by_depth', 'Experiment', 'table', 'configured', 'trained',
+           'reached', 'by_level', 'probes', 'with_flaky', 'ceiling', 'best_trial', 'perform', 'perform_agent',
+           'withheld_accuracy', 'shipped_ladder', 'is_remark', 'essence', 'code_version', 'read_records', 'append',
+           'key_of', 'provenance', 'work', 'unfinished', 'calibrated', 'estimate', 'ready', 'run_all', 'chosen', 'main',
+           'select', 'scores', 'summary']
 
 # %% ../notebooks/07_evaluation.ipynb #evaluation-imports
 import argparse
@@ -33,7 +33,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor
 
 # %% ../notebooks/07_evaluation.ipynb #evaluation-imports-mna
 import mna
@@ -53,7 +52,6 @@ from .curriculum import evaluate, held_out
 from mna.environments import (
     LEVELS,
     SEED_LADDER,
-    Environment,
     Level,
     MNAError,
     Problems,
@@ -62,7 +60,7 @@ from mna.environments import (
     parse,
 )
 from .memory import GatedMemory
-from .network import Agent, legal
+from .network import Agent
 from .ppo import play
 from .training import TrainingConfig, claimed, examine, from_profile, load_agent, lost, one_thread
 
@@ -165,22 +163,6 @@ def equations(forms: tuple[str, ...], n: int, rng: torch.Generator) -> Problems:
         a, b, c = torch.randint(1, 21, (3,), generator=rng).tolist()
         texts.append(forms[i % len(forms)].replace("a", str(a)).replace("b", str(b)).replace("c", str(c)))
     return Problems.from_text(texts)
-
-# %% ../notebooks/07_evaluation.ipynb #right-without-mask
-@torch.no_grad()
-def right_without_mask(agent: Agent, problems: Problems) -> Tensor:
-    """(B,) would the answer be right with no mask: greedy, and each first choice of all candidates legal?"""
-    env, state = Environment.start(problems), agent.start(problems)
-    good = torch.ones_like(env.done)
-    while not env.done.all():
-        going, mask = ~env.done, legal(state)
-        logits, _ = agent.decide(state)
-        first = logits.argmax(1, keepdim=True)
-        good &= mask.gather(1, first)[:, 0] | ~going
-        feedback = env.step(*agent.act(state, logits.masked_fill(~mask, -torch.inf).argmax(1)))
-        agent.observe(state, feedback)
-        good &= feedback.correct | ~(going & feedback.done)
-    return good
 
 # %% ../notebooks/07_evaluation.ipynb #generalise
 def share_right(agent: Agent, problems: Problems, **options) -> float:
@@ -315,11 +297,8 @@ def probes(agent: Agent, ladder, n: int, seed: int) -> dict[str, dict[str, float
     """Held-out accuracy of a trained agent with one thing taken away at the test."""
     confused = WrongStage(agent.config, GatedMemory(agent.config.width, agent.config.slots))
     confused.load_state_dict(agent.state_dict())
-    rng = torch.Generator().manual_seed(seed)
     return {"wiped": by_level(agent, ladder, n, seed, wiped=True),
-            "wrong_stage": by_level(confused, ladder, n, seed),
-            "no_mask": {level: right_without_mask(agent, drawn(level, n, rng)).double().mean().item()
-                        for level in ladder}}
+            "wrong_stage": by_level(confused, ladder, n, seed)}
 
 
 def with_flaky(agent: Agent, ladder, n: int, seed: int) -> dict[str, dict[str, float]]:

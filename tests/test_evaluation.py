@@ -1,13 +1,14 @@
 """The evidence: rivals are fair, statistics are right, and no finished run is lost."""
 
 import ast
+import copy
 import json
 import os
 import signal
 import subprocess
 import sys
 import time
-from dataclasses import replace
+from dataclasses import fields, replace
 from fnmatch import fnmatch
 from fractions import Fraction
 from pathlib import Path
@@ -34,10 +35,10 @@ from mna.baselines import (
     withheld_shape,
 )
 from mna.curriculum import CurriculumConfig
-from mna.environments import CALL, SEED_LADDER, Environment, MNAError, Problems, generate
+from mna.environments import CALL, SEED_LADDER, THINK, Environment, MNAError, Problems, generate
 from mna.evaluation import Experiment, append, key_of, read_records, table, unfinished
 from mna.memory import make_agent
-from mna.network import FIRST_SLOT, NetworkConfig, Stage
+from mna.network import ANSWER, FIRST_SLOT, STORE, NetworkConfig, Stage, legal
 from mna.ppo import play
 
 ROOT = Path(__file__).parent.parent
@@ -184,10 +185,61 @@ def test_larger_numbers_fit_the_calculator():
             assert run_exact_plans(evaluation.drawn(level, 100, rng(), evaluation.larger(level))).all()
 
 
-def test_an_agent_without_a_mask_is_at_most_as_good():
-    agent, problems = make_agent(seed=3), generate(torch.zeros(300, dtype=torch.long), ("add",), rng())
-    bare = evaluation.right_without_mask(agent, problems)
-    assert (play(agent, problems, greedy=True).right | ~bare).all()
+def unmasked(*texts):
+    agent, problems = ABLATIONS["no_mask"].agent(NetworkConfig(), 0), Problems.from_text(texts)
+    return agent, agent.start(problems), Environment.start(problems)
+
+
+def test_without_a_mask_every_candidate_that_is_there_may_be_named():
+    agent, state, _ = unmasked("4+9", "4*2+7")
+    everything = FIRST_SLOT + NetworkConfig().slots
+    assert agent.mask(state).sum(1).tolist() == [everything + 2, everything + 3]
+    assert not agent.mask(state)[0, -1]  # the other problem's third number
+
+
+@pytest.mark.parametrize("first", [[], [0]])
+@torch.no_grad()
+def test_a_choice_that_means_nothing_has_no_effect_and_costs_a_decision(first):
+    """Each of them, in the first decision and after ADD."""
+    for wrong in range(FIRST_SLOT + NetworkConfig().slots + 2):
+        agent, state, env = unmasked("4+9")
+        if first:
+            choose(agent, state, env, *first)
+        if legal(state)[0, wrong]:
+            continue
+        told = copy.deepcopy((state, env))
+        verb, feedback = choose(agent, state, env, wrong)
+        assert int(verb) == THINK and int(state.previous) == wrong
+        assert not feedback.done and not feedback.present and not feedback.failed
+        state.previous, state.h = told[0].previous, told[0].h
+        assert same(state, told[0])
+        assert env.decisions.tolist() == [len(first) + 1] and torch.equal(env.live, told[1].live)
+
+
+def same(one, other):
+    if isinstance(one, torch.Tensor):
+        return torch.equal(one, other)
+    return all(same(getattr(one, field.name), getattr(other, field.name)) for field in fields(one))
+
+
+def test_without_a_mask_a_full_slot_may_be_overwritten_and_the_problem_is_lost():
+    agent, state, env = unmasked("(3+4)*(9-2)")
+    number, slot = FIRST_SLOT + NetworkConfig().slots, FIRST_SLOT
+    choose(agent, state, env, 0, number, number + 1, STORE, slot, 1, number + 2, number + 3, STORE)
+    assert not legal(state)[0, slot] and int(state.stage) == Stage.STORE
+    choose(agent, state, env, slot)
+    assert int(state.stage) == Stage.CHOOSE and state.memory.values[0, 0].tolist() == [7, 1]
+    _, feedback = choose(agent, state, env, ANSWER)  # the only value that the agent knows of
+    assert feedback.done and not feedback.correct
+
+
+def test_the_mask_in_practice_is_gone_in_an_exam():
+    run = VariedRun(evaluation.configured(Experiment("ablation", "x", 0, 4_000, 20)), ABLATIONS["mask_in_practice"])
+    problems = Problems.from_text(["4+9"])
+    practised = run.play(problems, torch.ones(1, 1))
+    assert practised.legal[0].sum() < run.agent.mask(run.agent.start(problems)).sum()
+    exam = play(run.agent, problems, greedy=True)
+    assert (exam.legal[exam.live] == run.agent.mask(run.agent.start(problems))).all()
 
 
 @pytest.fixture
