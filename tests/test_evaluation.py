@@ -4,6 +4,7 @@ import ast
 import copy
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -30,12 +31,13 @@ from mna.baselines import (
     make_planner,
     parameters,
     run_exact_plans,
+    spelled,
     variation,
     withheld_pair,
     withheld_shape,
 )
 from mna.curriculum import CurriculumConfig
-from mna.environments import CALL, SEED_LADDER, THINK, Environment, MNAError, Problems, generate
+from mna.environments import CALL, KINDS, PAD, SEED_LADDER, THINK, Environment, MNAError, Problems, generate
 from mna.evaluation import Experiment, append, key_of, read_records, table, unfinished
 from mna.memory import make_agent
 from mna.network import ANSWER, FIRST_SLOT, STORE, NetworkConfig, Stage, legal
@@ -240,6 +242,25 @@ def test_the_mask_in_practice_is_gone_in_an_exam():
     assert practised.legal[0].sum() < run.agent.mask(run.agent.start(problems)).sum()
     exam = play(run.agent, problems, greedy=True)
     assert (exam.legal[exam.live] == run.agent.mask(run.agent.start(problems))).all()
+
+
+def test_spelled_problems_hold_the_digits_and_the_rest_as_it_was():
+    texts = ["4*12+7", "0+105", "(3+4)*(9-2)"]
+    problems = Problems.from_text(texts)
+    shown = spelled(problems)
+    for text, row in zip(texts, shown.kinds.tolist(), strict=True):
+        told = "".join(str(kind - len(KINDS)) if kind >= len(KINDS) else KINDS[kind] for kind in row if kind != PAD)
+        assert told == re.sub(r"(\d+)", r"number\1", text)
+        assert row == sorted(row, key=lambda kind: kind == PAD)  # padding comes last
+    assert torch.equal(shown.values, problems.values) and spelled(shown) is shown
+
+
+def test_only_the_one_that_is_told_can_tell_numbers_apart():
+    problems = Problems.from_text(["4+9", "5+9", "4+9"])
+    for agent, apart in ((make_agent(seed=0), False), (ABLATIONS["numbers_seen"].agent(NetworkConfig(), 0), True)):
+        logits, _ = agent.decide(agent.start(problems))
+        assert torch.allclose(logits[0], logits[2], atol=1e-6)
+        assert torch.allclose(logits[0, :FIRST_SLOT], logits[1, :FIRST_SLOT], atol=1e-6) != apart
 
 
 @pytest.fixture
