@@ -4,12 +4,12 @@
 
 # %% auto #0
 __all__ = ['FORMS', 'TRIALS', 'TUNING_SEED', 'FLAKY', 'RECORDS', 'MODULES', 'iqm', 'bootstrap_interval', 'performance_profile',
-           'improvement', 'extra_level', 'drawn', 'rewritten', 'solvable', 'equations', 'share_right', 'larger',
-           'tree_depth', 'generalisation', 'accuracy_by_depth', 'Experiment', 'table', 'configured', 'trained',
-           'reached', 'by_level', 'probes', 'with_flaky', 'ceiling', 'best_trial', 'perform', 'perform_agent',
-           'withheld_accuracy', 'shipped_ladder', 'is_remark', 'essence', 'code_version', 'read_records', 'append',
-           'key_of', 'provenance', 'work', 'unfinished', 'calibrated', 'estimate', 'ready', 'run_all', 'chosen', 'main',
-           'select', 'scores', 'summary']
+           'profile_band', 'improvement', 'extra_level', 'drawn', 'rewritten', 'solvable', 'equations', 'share_right',
+           'larger', 'tree_depth', 'generalisation', 'accuracy_by_depth', 'Experiment', 'table', 'configured',
+           'trained', 'reached', 'by_level', 'probes', 'with_flaky', 'ceiling', 'best_trial', 'perform',
+           'perform_agent', 'withheld_accuracy', 'shipped_ladder', 'is_remark', 'essence', 'code_version',
+           'read_records', 'append', 'key_of', 'provenance', 'work', 'unfinished', 'calibrated', 'estimate', 'ready',
+           'run_all', 'chosen', 'main', 'select', 'scores', 'summary']
 
 # %% ../notebooks/07_evaluation.ipynb #evaluation-imports
 import argparse
@@ -95,6 +95,14 @@ def bootstrap_interval(scores, statistic=iqm, resamples: int = 2000, seed: int =
 def performance_profile(scores, thresholds) -> np.ndarray:
     """The share of runs and levels with a score of at least each threshold."""
     return (np.asarray(scores).reshape(-1, 1) >= np.asarray(thresholds)).mean(0)
+
+
+def profile_band(scores, thresholds, resamples: int = 2000, seed: int = 0) -> np.ndarray:
+    """The 95 % interval of the profile at each threshold, (2, thresholds); runs are drawn anew within each level."""
+    scores = np.asarray(scores)
+    runs = np.random.default_rng(seed).integers(len(scores), size=(resamples, *scores.shape))
+    drawn = np.take_along_axis(scores[None], runs, 1)  # (resamples, runs, levels)
+    return np.percentile([performance_profile(one, thresholds) for one in drawn], (2.5, 97.5), axis=0)
 
 
 def improvement(x, y) -> float:

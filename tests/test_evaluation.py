@@ -154,6 +154,15 @@ def test_intervals_hold_the_mean_about_as_often_as_they_say():
     assert 49 <= hits
 
 
+def test_the_band_holds_the_profile_and_is_drawn_within_each_level():
+    scores, thresholds = np.array([[0.0, 1.0]] * 4 + [[0.9, 1.0]]), [0.5, 0.95]
+    low, high = evaluation.profile_band(scores, thresholds, resamples=500)
+    profile = evaluation.performance_profile(scores, thresholds)
+    assert profile.tolist() == [0.6, 0.5] and (low <= profile).all() and (profile <= high).all()
+    assert low[0] == 0.5 < high[0] < 1  # the second level is right in every draw
+    assert low[1] == high[1] == 0.5
+
+
 def test_what_was_forgotten_counts_every_level_but_the_last_one_in_bwt_only():
     run = VariedRun(evaluation.configured(Experiment("ablation", "x", 0, 4_000, 20)), AGENTS["native"])
     run.config = replace(run.config, ladder=("add", "one_op"))
