@@ -4,8 +4,9 @@
 
 # %% auto #0
 __all__ = ['ABLATIONS', 'COMPARED', 'AGENTS', 'SHAPES', 'WITHHELD', 'Planner', 'Replanner', 'parameters', 'make_planner',
-           'run_exact_plans', 'StageBlind', 'WrongStage', 'Amnesic', 'Strict', 'Uniform', 'Learnability',
-           'withheld_shape', 'withheld_pair', 'Withheld', 'Variation', 'built', 'planning', 'variation', 'VariedRun']
+           'run_exact_plans', 'StageBlind', 'WrongStage', 'Amnesic', 'NoMask', 'MaskInPractice', 'spelled',
+           'NumbersSeen', 'Strict', 'Uniform', 'Learnability', 'withheld_shape', 'withheld_pair', 'Withheld',
+           'Variation', 'built', 'planning', 'variation', 'VariedRun']
 
 # %% ../notebooks/07_baselines.ipynb #baselines-imports
 from collections.abc import Callable
@@ -14,14 +15,18 @@ from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from .curriculum import Practice
 from mna.environments import (
     CALL,
     DIVIDE,
     KEEP,
+    KINDS,
     MINUS,
     NEG,
+    NUMBER,
+    PAD,
     PLUS,
     SAY,
     SEED_LADDER,
@@ -34,8 +39,8 @@ from mna.environments import (
     generate,
 )
 from .memory import GatedMemory, make_agent
-from .network import FIRST_SLOT, Agent, NetworkConfig, NoMemory, Stage, State
-from .ppo import Rollout
+from .network import FIRST_SLOT, Agent, NetworkConfig, NoMemory, Stage, State, legal
+from .ppo import Rollout, at
 from .training import Run, TrainingConfig
 
 # %% ../notebooks/07_baselines.ipynb #planner
@@ -142,6 +147,63 @@ class Amnesic(nn.Module):
     def forward(self, x: Tensor, h: Tensor, sizes: list[int]) -> Tensor:
         return torch.tanh(self.candidate(x))
 
+# %% ../notebooks/07_baselines.ipynb #no-mask
+class NoMask(Agent):
+    """May name every candidate. A choice that means nothing has no effect, and costs a decision."""
+
+    def mask(self, state: State) -> Tensor:
+        """Every candidate that is there, (B, A). Levels have no number 0, so 0 says that there is none."""
+        return F.pad(state.numbers[..., 0] != 0, (FIRST_SLOT + state.slots, 0), value=True)
+
+    def decide(self, state: State) -> tuple[Tensor, Tensor]:
+        """A number that was used has a logit of 0, as in the replay."""
+        logits, value = super().decide(state)
+        there = F.pad(state.waiting()[:, state.slots:], (FIRST_SLOT + state.slots, 0), value=True)
+        return logits * there, value
+
+    def act(self, state: State, choice: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """As the agent's for choices that mean something; where one means nothing, only the choice is remembered."""
+        names_slot = (choice >= FIRST_SLOT) & (choice < FIRST_SLOT + state.slots)
+        mask = legal(state)
+        means = at(mask, choice) | (state.stage == Stage.STORE) & names_slot
+        idle = (~means).nonzero()[:, 0]
+        before = state.select(idle)
+        verb, tool, x, y = super().act(state, torch.where(means, choice, mask.byte().argmax(1)))
+        state.put(idle, before)
+        state.previous = choice
+        return torch.where(means, verb, THINK), tool, x, y
+
+
+class MaskInPractice(NoMask):
+    """Has the legal mask in practice, and none in an exam."""
+
+    def mask(self, state: State) -> Tensor:
+        return legal(state) if self.training else super().mask(state)
+
+# %% ../notebooks/07_baselines.ipynb #spelled
+def spelled(problems: Problems) -> Problems:
+    """The same problems with each number's digits behind it, as token kinds from len(KINDS) on."""
+    if (problems.kinds >= len(KINDS)).any():
+        return problems  # they are there already
+    number = problems.kinds == NUMBER                                                             # (B, L)
+    value = problems.values[..., 0].gather(1, (number.cumsum(1) - 1).clamp(min=0))[..., None]     # (B, L, 1)
+    powers = 10 ** torch.arange(len(str(int(value.max()))), device=value.device).flip(0)
+    shown = number[..., None] & ((value >= powers) | (powers == 1))
+    digits = torch.where(shown, value // powers % 10 + len(KINDS), PAD)
+    kinds = torch.cat((problems.kinds[..., None], digits), 2).flatten(1)
+    return replace(problems, kinds=kinds.gather(1, (kinds == PAD).byte().argsort(dim=1, stable=True)))
+
+
+class NumbersSeen(Agent):
+    """Reads the digits of each number."""
+
+    def __init__(self, config: NetworkConfig, memory: NoMemory):
+        super().__init__(config, memory)
+        self.encoder.token = nn.Embedding(len(KINDS) + 10, config.width, padding_idx=PAD)
+
+    def start(self, problems: Problems) -> State:
+        return super().start(spelled(problems))
+
 # %% ../notebooks/07_baselines.ipynb #curricula
 class Strict(Practice):
     """Only the easiest level that is not mastered yet; the hardest one once all are."""
@@ -215,6 +277,8 @@ class Variation:
     "(network config, seed) -> agent."
     practice: Callable | None = None
     "(ladder, curriculum config) -> curriculum."
+    told: Callable | None = None
+    "problems -> the same, with more told of them in practice."
     flaky: float = 0.0
     "Probability that a call fails in practice."
 
@@ -245,6 +309,9 @@ ABLATIONS: dict[str, Variation] = {
     "no_buffer": Variation("memory", "a recurrent state alone, no slots", agent=built(Agent, memory=False)),
     "no_recurrence": Variation("memory", "slots alone, no working state", agent=built(Agent, core=Amnesic)),
     "stage_blind": Variation("stages", "the network is not told its stage", agent=built(StageBlind)),
+    "no_mask": Variation("mask", "every candidate may be named", agent=built(NoMask)),
+    "mask_in_practice": Variation("mask", "the mask in practice only, none in an exam", agent=built(MaskInPractice)),
+    "numbers_seen": Variation("numbers", "the digits of each number are read", agent=built(NumbersSeen), told=spelled),
     "hardest_only": Variation("curriculum", "no ladder: the hardest level alone", {"ladder": ("seed_hard",)}),
     "strict": Variation("curriculum", "one level at a time", practice=Strict),
     "mastery": Variation("curriculum", "a level joins when all before it are mastered", curriculum={"preview": 0.0}),
@@ -263,6 +330,8 @@ ABLATIONS: dict[str, Variation] = {
     "one_epoch": Variation("PPO", "each roll-out used once", ppo={"epochs": 1}),
     "constant": Variation("PPO", "steps, bonuses, iterations keep their size", ppo={"final_share": 1.0}),
 }
+
+# %% ../notebooks/07_baselines.ipynb #compared
 COMPARED = SEED_LADDER + ("abs_diff",)  # what the agents with a planner are compared on
 AGENTS: dict[str, Variation] = {
     "native": Variation("agent", "one network", {"ladder": COMPARED}),
@@ -295,7 +364,11 @@ class VariedRun(Run):
         agent = varied.agent(config.network, config.seed) if varied.agent else None
         practice = varied.practice(config.ladder, config.curriculum) if varied.practice else None
         super().__init__(config, agent=agent, curriculum=practice)
-        self.flaky = varied.flaky
+        self.varied = varied
 
     def play(self, problems: Problems, floor: Tensor) -> Rollout:
-        return super().play(problems, floor, flaky=self.flaky)
+        self.agent.train()  # practice; what else is played is an exam
+        problems = self.varied.told(problems) if self.varied.told else problems
+        rollout = super().play(problems, floor, flaky=self.varied.flaky)
+        self.agent.eval()
+        return rollout

@@ -4,15 +4,16 @@
 
 # %% auto #0
 __all__ = ['FORMS', 'TRIALS', 'TUNING_SEED', 'FLAKY', 'RECORDS', 'MODULES', 'iqm', 'bootstrap_interval', 'performance_profile',
-           'improvement', 'extra_level', 'drawn', 'rewritten', 'solvable', 'equations', 'right_without_mask',
-           'share_right', 'larger', 'tree_depth', 'generalisation', 'accuracy_by_depth', 'Experiment', 'table',
-           'configured', 'trained', 'reached', 'by_level', 'probes', 'with_flaky', 'ceiling', 'best_trial', 'perform',
-           'perform_agent', 'withheld_accuracy', 'shipped_ladder', 'code_version', 'read_records', 'append', 'key_of',
-           'provenance', 'work', 'unfinished', 'calibrated', 'estimate', 'ready', 'run_all', 'chosen', 'main', 'select',
-           'scores', 'summary']
+           'profile_band', 'improvement', 'extra_level', 'drawn', 'rewritten', 'solvable', 'equations', 'share_right',
+           'larger', 'tree_depth', 'generalisation', 'accuracy_by_depth', 'Experiment', 'table', 'configured',
+           'trained', 'reached', 'by_level', 'probes', 'with_flaky', 'ceiling', 'best_trial', 'perform',
+           'perform_agent', 'withheld_accuracy', 'shipped_ladder', 'is_remark', 'essence', 'code_version',
+           'read_records', 'append', 'key_of', 'provenance', 'work', 'unfinished', 'calibrated', 'estimate', 'ready',
+           'run_all', 'chosen', 'main', 'select', 'scores', 'summary']
 
 # %% ../notebooks/07_evaluation.ipynb #evaluation-imports
 import argparse
+import ast
 import fcntl
 import hashlib
 import json
@@ -32,7 +33,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor
 
 # %% ../notebooks/07_evaluation.ipynb #evaluation-imports-mna
 import mna
@@ -48,11 +48,10 @@ from mna.baselines import (
     run_exact_plans,
     variation,
 )
-from .curriculum import accuracy, evaluate, forgetting
+from .curriculum import evaluate, held_out
 from mna.environments import (
     LEVELS,
     SEED_LADDER,
-    Environment,
     Level,
     MNAError,
     Problems,
@@ -61,9 +60,9 @@ from mna.environments import (
     parse,
 )
 from .memory import GatedMemory
-from .network import Agent, legal
+from .network import Agent
 from .ppo import play
-from .training import TrainingConfig, from_profile, load_agent, one_thread
+from .training import TrainingConfig, claimed, examine, from_profile, load_agent, lost, one_thread
 
 # %% ../notebooks/07_evaluation.ipynb #statistics
 def iqm(scores, axis=None):
@@ -96,6 +95,14 @@ def bootstrap_interval(scores, statistic=iqm, resamples: int = 2000, seed: int =
 def performance_profile(scores, thresholds) -> np.ndarray:
     """The share of runs and levels with a score of at least each threshold."""
     return (np.asarray(scores).reshape(-1, 1) >= np.asarray(thresholds)).mean(0)
+
+
+def profile_band(scores, thresholds, resamples: int = 2000, seed: int = 0) -> np.ndarray:
+    """The 95 % interval of the profile at each threshold, (2, thresholds); runs are drawn anew within each level."""
+    scores = np.asarray(scores)
+    runs = np.random.default_rng(seed).integers(len(scores), size=(resamples, *scores.shape))
+    drawn = np.take_along_axis(scores[None], runs, 1)  # (resamples, runs, levels)
+    return np.percentile([performance_profile(one, thresholds) for one in drawn], (2.5, 97.5), axis=0)
 
 
 def improvement(x, y) -> float:
@@ -164,22 +171,6 @@ def equations(forms: tuple[str, ...], n: int, rng: torch.Generator) -> Problems:
         a, b, c = torch.randint(1, 21, (3,), generator=rng).tolist()
         texts.append(forms[i % len(forms)].replace("a", str(a)).replace("b", str(b)).replace("c", str(c)))
     return Problems.from_text(texts)
-
-# %% ../notebooks/07_evaluation.ipynb #right-without-mask
-@torch.no_grad()
-def right_without_mask(agent: Agent, problems: Problems) -> Tensor:
-    """(B,) would the answer be right with no mask: greedy, and each first choice of all candidates legal?"""
-    env, state = Environment.start(problems), agent.start(problems)
-    good = torch.ones_like(env.done)
-    while not env.done.all():
-        going, mask = ~env.done, legal(state)
-        logits, _ = agent.decide(state)
-        first = logits.argmax(1, keepdim=True)
-        good &= mask.gather(1, first)[:, 0] | ~going
-        feedback = env.step(*agent.act(state, logits.masked_fill(~mask, -torch.inf).argmax(1)))
-        agent.observe(state, feedback)
-        good &= feedback.correct | ~(going & feedback.done)
-    return good
 
 # %% ../notebooks/07_evaluation.ipynb #generalise
 def share_right(agent: Agent, problems: Problems, **options) -> float:
@@ -281,45 +272,41 @@ def configured(run: Experiment, ladder=SEED_LADDER, **ppo) -> TrainingConfig:
 
 
 def trained(run: VariedRun) -> VariedRun:
-    """Trains to the end of the budget, with judgements on the way."""
+    """Trains to the end of the budget, with judgements and exams on the way."""
     every = run.config.judge_every
     while not run.finished:
         before = run.decisions
         run.iterate()
         if run.finished or run.decisions // every > before // every:
             run.judge()
+            examine(run)
     return run
 
 
 def reached(run: VariedRun) -> dict:
     """What a training run leaves: curve, held-out accuracy beside chance, what was forgotten."""
     curriculum, config = run.curriculum, run.config
-    lost = forgetting(curriculum.history, config.ladder, curriculum.first_mastered)
-    moved = [-lost[level]["forgetting"] for level in config.ladder[:-1] if level in lost]  # BWT leaves out the last
-    dips = [level["worst_dip"] for level in lost.values()]
+    levels = evaluate(run.agent, config.ladder, config.test_problems, config.seed)
+    forgotten = lost(run, levels)
+    moved = [-forgotten[level]["forgetting"] for level in config.ladder[:-1] if level in forgotten]  # not the last
     return dict(
-        ladder=list(config.ladder), decisions=run.decisions, parameters=parameters(run.agent),
-        levels=evaluate(run.agent, config.ladder, config.test_problems, config.seed), history=curriculum.history,
-        first_mastered=curriculum.first_mastered, forgetting=lost,
+        ladder=list(config.ladder), decisions=run.decisions, parameters=parameters(run.agent), levels=levels,
+        history=curriculum.history, first_mastered=curriculum.first_mastered, forgetting=forgotten,
         bwt=float(np.mean(moved)) + 0.0 if moved else None,
-        worst_dip=max(dips, default=None))
+        worst_dip=max((level["worst_dip"] for level in forgotten.values()), default=None))
 
 
 def by_level(agent: Agent, ladder, n: int, seed: int, **options) -> dict[str, float]:
     """Held-out greedy accuracy of each level."""
-    shares = accuracy(agent, ladder, n, torch.Generator().manual_seed(seed), **options)
-    return dict(zip(ladder, shares.tolist(), strict=True))
+    return {level: held_out(agent, level, n, seed, **options) for level in ladder}
 
 # %% ../notebooks/07_evaluation.ipynb #probes
 def probes(agent: Agent, ladder, n: int, seed: int) -> dict[str, dict[str, float]]:
     """Held-out accuracy of a trained agent with one thing taken away at the test."""
     confused = WrongStage(agent.config, GatedMemory(agent.config.width, agent.config.slots))
     confused.load_state_dict(agent.state_dict())
-    rng = torch.Generator().manual_seed(seed)
     return {"wiped": by_level(agent, ladder, n, seed, wiped=True),
-            "wrong_stage": by_level(confused, ladder, n, seed),
-            "no_mask": {level: right_without_mask(agent, drawn(level, n, rng)).double().mean().item()
-                        for level in ladder}}
+            "wrong_stage": by_level(confused, ladder, n, seed)}
 
 
 def with_flaky(agent: Agent, ladder, n: int, seed: int) -> dict[str, dict[str, float]]:
@@ -400,12 +387,30 @@ def shipped_ladder() -> tuple[str, ...]:
 MODULES = ("environments", "network", "memory", "ppo", "curriculum", "training", "baselines", "evaluation")
 
 
+def is_remark(node) -> bool:
+    """Is it a string that stands alone: a docstring, or what is said of a field?"""
+    return isinstance(node, ast.Expr) and isinstance(getattr(node.value, "value", None), str)
+
+
+def essence(node) -> str:
+    """What a syntax tree does, as text: remarks, comments and layout leave no trace in it.
+
+    It is the same for every version of Python: fields that are empty, as new ones are in old code, are left out.
+    """
+    if isinstance(node, list):
+        return f"[{', '.join(essence(part) for part in node if not is_remark(part))}]"
+    if not isinstance(node, ast.AST):
+        return ascii(node)
+    fields = (f"{name}={essence(part)}" for name, part in ast.iter_fields(node) if part is not None and part != [])
+    return f"{type(node).__name__}({', '.join(fields)})"
+
+
 @cache
 def code_version() -> str:
-    """A hash of the modules that a run depends on."""
+    """A hash of what the modules do that a run depends on."""
     files = [Path(mna.__file__).with_name(f"{name}.py") for name in MODULES]
-    return hashlib.sha256(b"".join(path.name.encode() + path.read_bytes() for path in files)).hexdigest()[:12]
-
+    code = "".join(path.name + essence(ast.parse(path.read_text())) for path in files)
+    return hashlib.sha256(code.encode()).hexdigest()[:12]
 
 # %% ../notebooks/07_evaluation.ipynb #read-records
 def read_records(path: Path = RECORDS) -> list[dict]:
@@ -561,11 +566,13 @@ def main(words: list[str] | None = None) -> int:
     args = parser.parse_args(words)
     path = args.out or (Path("_build/evidence_smoke.jsonl") if args.profile == "smoke" else RECORDS)
     try:
-        if args.profile == "smoke" and not args.out:
-            path.unlink(missing_ok=True)
         if args.workers < 1:
             raise MNAError(f"workers = {args.workers}, at least 1 is needed: give a positive number")
-        failed = run_all(chosen(table(args.profile), args.only), path, args.workers, args.keep)
+        runs = chosen(table(args.profile), args.only)
+        with claimed(path.parent, path.name):
+            if args.profile == "smoke" and not args.out:
+                path.unlink(missing_ok=True)
+            failed = run_all(runs, path, args.workers, args.keep)
     except MNAError as error:
         print(f"evidence: {error}", file=sys.stderr)
         return 2

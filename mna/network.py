@@ -563,6 +563,10 @@ class Decider(ActorCritic):
 class Player(Decider):
     """From a choice to what the environment hears, and back."""
 
+    def mask(self, state: State) -> Tensor:
+        """What the policy may name, (B, A)."""
+        return legal(state)
+
     def act(self, state: State, choice: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Carry out choices (B,): (verb, tool, x, y) for Environment.step. Moves the state on."""
         stage, K = state.stage, self.memory.slots

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.optim.adam import adam
 
 from .environments import Environment, MNAError, Problems, Rows
-from .network import FIRST_SLOT, Agent, Stage, State, Steps, legal
+from .network import FIRST_SLOT, Agent, Stage, State, Steps
 
 # %% ../notebooks/04_ppo.ipynb #policy
 def log_softmax(logits: Tensor, legal: Tensor) -> Tensor:
@@ -133,7 +133,7 @@ class Game(Rows):
 def turn(agent: Agent, game: Game, t: int, rng: torch.Generator | None, greedy: bool) -> dict[str, Tensor]:
     """One decision of every problem; returns the roll-out's entries for time t. Problems that are done ignore it."""
     env, state, K = game.env, game.state, agent.memory.slots
-    mask, storing = legal(state), state.stage == Stage.STORE
+    mask, storing = agent.mask(state), state.stage == Stage.STORE
     known = dict(live=~env.done, legal=mask, stage=state.stage, previous=state.previous, seen=state.seen,
                  waiting=state.waiting(), written=game.written)
 

@@ -4,9 +4,9 @@
 
 # %% auto #0
 __all__ = ['PROFILES', 'FORMAT', 'HERE', 'SNAPSHOTS', 'TrainingConfig', 'from_profile', 'write_whole', 'write_json', 'read_json',
-           'save_agent', 'load_agent', 'remaining_share', 'iteration_size', 'stage_use', 'Run', 'save_run',
+           'save_agent', 'load_agent', 'remaining_share', 'iteration_size', 'stage_use', 'Run', 'examine', 'save_run',
            'config_from_dict', 'restore', 'load_run', 'read_metrics', 'Log', 'claimed', 'one_thread', 'checkpoint',
-           'learn', 'device_name', 'commit', 'circumstances', 'record', 'open_run', 'train']
+           'learn', 'device_name', 'commit', 'circumstances', 'lost', 'record', 'open_run', 'train']
 
 # %% ../notebooks/06_training.ipynb #imports
 import fcntl
@@ -29,7 +29,7 @@ from safetensors import SafetensorError, safe_open
 from tqdm.auto import tqdm
 
 import mna
-from .curriculum import CurriculumConfig, Practice, accuracy, evaluate, forgetting
+from .curriculum import CurriculumConfig, Practice, accuracy, evaluate, forgetting, held_out
 from .environments import DECISIONS_PER_NUMBER, FULL_LADDER, LEVELS, SEED_LADDER, MNAError, Problems, check_levels
 from .memory import make_agent
 from .network import Agent, NetworkConfig, Stage
@@ -184,7 +184,7 @@ class Run:
         self.config, self.device = config, torch.device(device)
         self.agent = (agent or make_agent(config.network, config.seed)).to(self.device)
         self.optimizer = FlatAdam(self.agent, config.ppo.learning_rate)
-        self.curriculum = curriculum or Practice(config.ladder, config.curriculum)
+        self.curriculum, self.at_mastery = curriculum or Practice(config.ladder, config.curriculum), {}
         self.rng, self.decisions, self.seconds = torch.Generator(self.device).manual_seed(config.seed), 0, 0.0
 
     def play(self, problems: Problems, floor: torch.Tensor, **options) -> Rollout:
@@ -222,6 +222,13 @@ class Run:
         shares = accuracy(self.agent, self.config.ladder, self.config.judge_problems, rng, split="train")
         self.curriculum.judged(self.decisions, shares)
 
+# %% ../notebooks/06_training.ipynb #examine
+def examine(run: Run) -> None:
+    """Examine the levels that were just mastered, for the record: at_mastery is {level: held-out accuracy then}."""
+    config = run.config
+    new = [level for level in run.curriculum.first_mastered if level not in run.at_mastery]
+    run.at_mastery |= {level: held_out(run.agent, level, config.test_problems, config.seed) for level in new}
+
 # %% ../notebooks/06_training.ipynb #save-run
 def save_run(run: Run, path: Path) -> None:
     """Write all that is needed to go on, as one file."""
@@ -230,7 +237,7 @@ def save_run(run: Run, path: Path) -> None:
     tensors = {name: tensor.cpu().contiguous() for name, tensor in tensors.items()}
     tensors["rng"] = run.rng.get_state()
     about = dict(format=FORMAT, config=asdict(run.config), decisions=run.decisions, seconds=run.seconds,
-                 curriculum=run.curriculum.state_dict())
+                 curriculum=run.curriculum.state_dict(), at_mastery=run.at_mastery)
     write_whole(path, lambda part: safetensors.torch.save_file(tensors, part, {"run": json.dumps(about)}))
 
 # %% ../notebooks/06_training.ipynb #load-run
@@ -248,7 +255,7 @@ def restore(run: Run, about: dict, tensors: dict[str, torch.Tensor]) -> None:
         tensor.copy_(tensors[f"optimizer.{name}"])
     run.rng.set_state(tensors["rng"])
     run.curriculum.load_state_dict(about["curriculum"], run.device)
-    run.decisions, run.seconds = about["decisions"], about["seconds"]
+    run.decisions, run.seconds, run.at_mastery = about["decisions"], about["seconds"], about["at_mastery"]
 
 
 def load_run(path: Path, device="cpu") -> Run:
@@ -304,22 +311,22 @@ class Log:
 
 # %% ../notebooks/06_training.ipynb #guards
 @contextmanager
-def claimed(folder: Path):
-    """Hold an output folder for this run alone.
+def claimed(folder: Path, file: str = ""):
+    """Hold an output folder, or one file in it, for this run alone.
 
     Raises MNAError while another run holds it, or if it can't be made.
     """
+    claim, elsewhere = folder / file, f"name another {'file' if file else 'folder'} with --out"
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        lock = (folder / "lock").open("w")
+        lock = (folder / (f".{file}.lock" if file else "lock")).open("w")
     except OSError as error:
-        raise MNAError(f"{folder} can't be written to ({error.strerror}); "
-                       "name another folder with --out") from None
+        raise MNAError(f"{claim} can't be written to ({error.strerror}); {elsewhere}") from None
     with lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise MNAError(f"{folder} is in use by another run; name another folder with --out") from None
+            raise MNAError(f"{claim} is in use by another run; wait for its end, or {elsewhere}") from None
         yield
 
 
@@ -339,8 +346,9 @@ SNAPSHOTS = (2_000, 5_000, *(n * 10 ** k for k in range(4, 7) for n in (1, 2, 5)
 
 
 def checkpoint(run: Run, log: Log, metrics: list[dict[str, float]], out: Path) -> dict[str, float]:
-    """Judge the run, log the means of the latest metrics, save it. Returns each level's accuracy."""
+    """Judge and examine the run, log the means of the latest metrics, save it. Returns each level's accuracy."""
     run.judge()
+    examine(run)
     shares = dict(zip(run.config.ladder, run.curriculum.history[-1][1], strict=True))
     practice = zip(run.config.ladder, run.curriculum.weights().tolist(), strict=True)
     names = sorted(set().union(*metrics))
@@ -402,18 +410,27 @@ def circumstances(run: Run) -> dict:
         machine=f"{platform.machine()}, {os.cpu_count()} cores", date=date.today().isoformat())
 
 # %% ../notebooks/06_training.ipynb #record
+def lost(run: Run, levels: dict[str, dict]) -> dict[str, dict[str, float]]:
+    """What each mastered level lost again: {level: {forgetting, worst_dip}}; levels: the held-out values of now.
+
+    forgetting: accuracy when it was first mastered less that of now, on the same held-out problems; below 0, it went
+    on learning. worst_dip: of the judgements.
+    """
+    dips = forgetting(run.curriculum.history, run.config.ladder, run.curriculum.first_mastered)
+    return {level: dict(dips[level], forgetting=before - levels[level]["accuracy"])
+            for level, before in run.at_mastery.items()}
+
+
 def record(run: Run) -> dict:
     """What a run reached and how: the numbers of the book come from here.
 
     Levels are judged on held-out problems. Each has accuracy, low, high, problems, random (see `evaluate`),
-    first_mastered (in decisions), forgetting and worst_dip; the last three are None if it was never mastered.
+    first_mastered (in decisions), forgetting and worst_dip (see `lost`); these three are None if never mastered.
     """
     levels = evaluate(run.agent, run.config.ladder, run.config.test_problems, seed=run.config.seed)
-    lost = forgetting(run.curriculum.history, run.config.ladder, run.curriculum.first_mastered)
+    forgotten, never = lost(run, levels), dict(forgetting=None, worst_dip=None)
     for level, values in levels.items():
-        values["forgetting"] = lost.get(level, {}).get("forgetting")
-        values["worst_dip"] = lost.get(level, {}).get("worst_dip")
-        values["first_mastered"] = run.curriculum.first_mastered.get(level)
+        values |= forgotten.get(level, never) | dict(first_mastered=run.curriculum.first_mastered.get(level))
     return circumstances(run) | dict(levels=levels)
 
 # %% ../notebooks/06_training.ipynb #train

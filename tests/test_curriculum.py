@@ -463,5 +463,11 @@ def test_evaluate_repeats_for_a_seed(agent):
     assert 0 < found["add"]["random"] < 1
 
 
+def test_held_out_problems_are_the_same_on_every_ladder(agent):
+    alone = c.evaluate(agent, ("one_op",), problems=40, seed=3)["one_op"]
+    assert alone == c.evaluate(agent, ("add", "one_op"), problems=40, seed=3)["one_op"]
+    assert alone["accuracy"] == c.held_out(agent, "one_op", 40, 3)
+
+
 def test_chance_hardly_ever_solves_the_hardest_problem(agent):
     assert 0 <= c.evaluate(agent, ("seed_hard",), problems=1000)["seed_hard"]["random"] <= 0.02

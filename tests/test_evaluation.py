@@ -1,12 +1,16 @@
 """The evidence: rivals are fair, statistics are right, and no finished run is lost."""
 
+import ast
+import copy
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
 import time
-from dataclasses import replace
+from dataclasses import fields, replace
+from fnmatch import fnmatch
 from fractions import Fraction
 from pathlib import Path
 
@@ -27,15 +31,16 @@ from mna.baselines import (
     make_planner,
     parameters,
     run_exact_plans,
+    spelled,
     variation,
     withheld_pair,
     withheld_shape,
 )
 from mna.curriculum import CurriculumConfig
-from mna.environments import CALL, SEED_LADDER, Environment, MNAError, Problems, generate
+from mna.environments import CALL, KINDS, PAD, SEED_LADDER, THINK, Environment, MNAError, Problems, generate
 from mna.evaluation import Experiment, append, key_of, read_records, table, unfinished
 from mna.memory import make_agent
-from mna.network import FIRST_SLOT, NetworkConfig, Stage
+from mna.network import ANSWER, FIRST_SLOT, STORE, NetworkConfig, Stage, legal
 from mna.ppo import play
 
 ROOT = Path(__file__).parent.parent
@@ -149,13 +154,25 @@ def test_intervals_hold_the_mean_about_as_often_as_they_say():
     assert 49 <= hits
 
 
+def test_the_band_holds_the_profile_and_is_drawn_within_each_level():
+    scores, thresholds = np.array([[0.0, 1.0]] * 4 + [[0.9, 1.0]]), [0.5, 0.95]
+    low, high = evaluation.profile_band(scores, thresholds, resamples=500)
+    profile = evaluation.performance_profile(scores, thresholds)
+    assert profile.tolist() == [0.6, 0.5] and (low <= profile).all() and (profile <= high).all()
+    assert low[0] == 0.5 < high[0] < 1  # the second level is right in every draw
+    assert low[1] == high[1] == 0.5
+
+
 def test_what_was_forgotten_counts_every_level_but_the_last_one_in_bwt_only():
     run = VariedRun(evaluation.configured(Experiment("ablation", "x", 0, 4_000, 20)), AGENTS["native"])
     run.config = replace(run.config, ladder=("add", "one_op"))
     run.curriculum.history = [(1, [1.0, 0.0]), (2, [0.9, 1.0]), (3, [0.8, 0.5]), (4, [0.9, 1.0])]
     run.curriculum.first_mastered = {"add": 1, "one_op": 2}
+    run.at_mastery = {"add": 0.9, "one_op": 0.3}  # held-out: a judgement had been lucky
     told = evaluation.reached(run)
-    assert told["bwt"] == pytest.approx(-0.1) and told["worst_dip"] == pytest.approx(0.5)
+    now = {level: told["levels"][level]["accuracy"] for level in run.config.ladder}
+    assert told["bwt"] == pytest.approx(now["add"] - 0.9) and told["worst_dip"] == pytest.approx(0.5)
+    assert told["forgetting"]["one_op"] == pytest.approx(dict(forgetting=0.3 - now["one_op"], worst_dip=0.5))
 
 
 def test_an_interval_needs_two_runs():
@@ -179,10 +196,80 @@ def test_larger_numbers_fit_the_calculator():
             assert run_exact_plans(evaluation.drawn(level, 100, rng(), evaluation.larger(level))).all()
 
 
-def test_an_agent_without_a_mask_is_at_most_as_good():
-    agent, problems = make_agent(seed=3), generate(torch.zeros(300, dtype=torch.long), ("add",), rng())
-    bare = evaluation.right_without_mask(agent, problems)
-    assert (play(agent, problems, greedy=True).right | ~bare).all()
+def unmasked(*texts):
+    agent, problems = ABLATIONS["no_mask"].agent(NetworkConfig(), 0), Problems.from_text(texts)
+    return agent, agent.start(problems), Environment.start(problems)
+
+
+def test_without_a_mask_every_candidate_that_is_there_may_be_named():
+    agent, state, _ = unmasked("4+9", "4*2+7")
+    everything = FIRST_SLOT + NetworkConfig().slots
+    assert agent.mask(state).sum(1).tolist() == [everything + 2, everything + 3]
+    assert not agent.mask(state)[0, -1]  # the other problem's third number
+
+
+@pytest.mark.parametrize("first", [[], [0]])
+@torch.no_grad()
+def test_a_choice_that_means_nothing_has_no_effect_and_costs_a_decision(first):
+    """Each of them, in the first decision and after ADD."""
+    for wrong in range(FIRST_SLOT + NetworkConfig().slots + 2):
+        agent, state, env = unmasked("4+9")
+        if first:
+            choose(agent, state, env, *first)
+        if legal(state)[0, wrong]:
+            continue
+        told = copy.deepcopy((state, env))
+        verb, feedback = choose(agent, state, env, wrong)
+        assert int(verb) == THINK and int(state.previous) == wrong
+        assert not feedback.done and not feedback.present and not feedback.failed
+        state.previous, state.h = told[0].previous, told[0].h
+        assert same(state, told[0])
+        assert env.decisions.tolist() == [len(first) + 1] and torch.equal(env.live, told[1].live)
+
+
+def same(one, other):
+    if isinstance(one, torch.Tensor):
+        return torch.equal(one, other)
+    return all(same(getattr(one, field.name), getattr(other, field.name)) for field in fields(one))
+
+
+def test_without_a_mask_a_full_slot_may_be_overwritten_and_the_problem_is_lost():
+    agent, state, env = unmasked("(3+4)*(9-2)")
+    number, slot = FIRST_SLOT + NetworkConfig().slots, FIRST_SLOT
+    choose(agent, state, env, 0, number, number + 1, STORE, slot, 1, number + 2, number + 3, STORE)
+    assert not legal(state)[0, slot] and int(state.stage) == Stage.STORE
+    choose(agent, state, env, slot)
+    assert int(state.stage) == Stage.CHOOSE and state.memory.values[0, 0].tolist() == [7, 1]
+    _, feedback = choose(agent, state, env, ANSWER)  # the only value that the agent knows of
+    assert feedback.done and not feedback.correct
+
+
+def test_the_mask_in_practice_is_gone_in_an_exam():
+    run = VariedRun(evaluation.configured(Experiment("ablation", "x", 0, 4_000, 20)), ABLATIONS["mask_in_practice"])
+    problems = Problems.from_text(["4+9"])
+    practised = run.play(problems, torch.ones(1, 1))
+    assert practised.legal[0].sum() < run.agent.mask(run.agent.start(problems)).sum()
+    exam = play(run.agent, problems, greedy=True)
+    assert (exam.legal[exam.live] == run.agent.mask(run.agent.start(problems))).all()
+
+
+def test_spelled_problems_hold_the_digits_and_the_rest_as_it_was():
+    texts = ["4*12+7", "0+105", "(3+4)*(9-2)"]
+    problems = Problems.from_text(texts)
+    shown = spelled(problems)
+    for text, row in zip(texts, shown.kinds.tolist(), strict=True):
+        told = "".join(str(kind - len(KINDS)) if kind >= len(KINDS) else KINDS[kind] for kind in row if kind != PAD)
+        assert told == re.sub(r"(\d+)", r"number\1", text)
+        assert row == sorted(row, key=lambda kind: kind == PAD)  # padding comes last
+    assert torch.equal(shown.values, problems.values) and spelled(shown) is shown
+
+
+def test_only_the_one_that_is_told_can_tell_numbers_apart():
+    problems = Problems.from_text(["4+9", "5+9", "4+9"])
+    for agent, apart in ((make_agent(seed=0), False), (ABLATIONS["numbers_seen"].agent(NetworkConfig(), 0), True)):
+        logits, _ = agent.decide(agent.start(problems))
+        assert torch.allclose(logits[0], logits[2], atol=1e-6)
+        assert torch.allclose(logits[0, :FIRST_SLOT], logits[1, :FIRST_SLOT], atol=1e-6) != apart
 
 
 @pytest.fixture
@@ -215,6 +302,57 @@ def test_runs_of_other_code_are_not_mixed_in_silently(path):
         unfinished([run], path)
     assert unfinished([run], path, keep=True) == []
     assert key_of(LINE) == run.key
+
+
+def version_of(tmp_path, monkeypatch, text):
+    """The version of the code if each module were this text."""
+    for name in evaluation.MODULES:
+        (tmp_path / f"{name}.py").write_text(text)
+    monkeypatch.setattr(evaluation.mna, "__file__", str(tmp_path / "__init__.py"))
+    return evaluation.code_version.__wrapped__()
+
+
+CODE = '''@dataclass
+class A:
+    """What it is."""
+    x: int = 1
+    "What x is."
+
+    def f(self):
+        return (self.x, "two")  # why
+'''
+
+
+@pytest.mark.parametrize(
+    "old, new, same",
+    [
+        ("What it is.", "What it is not.", True),
+        ('    "What x is."\n', "", True),
+        ("  # why", "", True),
+        ('(self.x, "two")', 'self.x, \\\n            "two"', True),
+        ("\n    def", "\n\n    def", True),
+        ("int = 1", "int = 2", False),
+        ("int = 1", "int = 1.0", False),
+        ('"two"', '"2"', False),
+        ("return (", "return A(", False),
+        ("@dataclass\n", "", False),
+        ("x: int", "y: int", False),
+    ],
+)
+def test_the_version_of_the_code_is_that_of_what_it_does(tmp_path, monkeypatch, old, new, same):
+    assert CODE.count(old) == 1
+    before = version_of(tmp_path, monkeypatch, CODE)
+    assert (version_of(tmp_path, monkeypatch, CODE.replace(old, new)) == before) == same
+
+
+def test_the_version_of_the_code_is_that_of_every_python():
+    """The text by hand; a newer Python that adds a field to the tree, or renames one, shows here."""
+    tree = ast.parse("def f(x, *, k=None):\n    return x[0] or f'{k}a', ...")
+    args = "args=arguments(args=[arg(arg='x')], kwonlyargs=[arg(arg='k')], kw_defaults=[Constant()])"
+    item = "Subscript(value=Name(id='x', ctx=Load()), slice=Constant(value=0), ctx=Load())"
+    text = "JoinedStr(values=[FormattedValue(value=Name(id='k', ctx=Load()), conversion=-1), Constant(value='a')])"
+    pair = f"Tuple(elts=[BoolOp(op=Or(), values=[{item}, {text}]), Constant(value=Ellipsis)], ctx=Load())"
+    assert evaluation.essence(tree) == f"Module(body=[FunctionDef(name='f', {args}, body=[Return(value={pair})])])"
 
 
 @pytest.mark.parametrize(
@@ -279,6 +417,21 @@ def test_interrupted_runs_go_on_and_finished_ones_stay(path):
     printed, _ = second.communicate(timeout=100)
     assert second.returncode == 0 and "1 of 2 runs are finished" in printed
     assert path.read_text().splitlines()[:1] == kept and len(read_records(path)) == 2
+
+
+def test_two_at_once_are_kept_from_each_other(path):
+    only = ["--profile", "smoke", "--workers", "1", "--only", "headline"]
+    first = command(path, *only)
+    assert "0 of 2 runs are finished" in first.stdout.readline()  # it holds the file now
+    _, said = (second := command(path, *only)).communicate(timeout=60)
+    assert second.returncode == 2 and said == (
+        f"evidence: {path} is in use by another run; wait for its end, or name another file with --out\n")
+    elsewhere = command(path.with_name("other.jsonl"), *only[:-1], "tutorial")
+    assert elsewhere.communicate(timeout=60) and elsewhere.returncode == 0
+    first.communicate(timeout=100)
+    assert first.returncode == 0 and len(read_records(path)) == 2
+    (lock,) = {file.name for file in path.parent.iterdir()} & {f".{path.name}.lock"}
+    assert any(fnmatch(lock, line) for line in (ROOT / ".gitignore").read_text().split())
 
 
 def test_a_run_that_fails_does_not_stop_the_others(path, monkeypatch):

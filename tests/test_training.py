@@ -1,5 +1,6 @@
 """A run: the same twice, the same after an interruption, written whole; and the agent that ships."""
 
+import copy
 import fcntl
 import importlib.util
 import json
@@ -16,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mna import training
-from mna.curriculum import Practice, accuracy
+from mna.curriculum import CurriculumConfig, Practice, accuracy, evaluate
 from mna.environments import FULL_LADDER, SEED_LADDER, MNAError
 from mna.memory import make_agent
 from mna.network import NetworkConfig
@@ -279,6 +280,7 @@ def assert_same_run(one, other):
     assert equal(weights(one), weights(other))
     a, b = (load_run(out / "run.safetensors") for out in (one, other))
     assert a.curriculum.state_dict() == b.curriculum.state_dict() and a.decisions == b.decisions
+    assert a.at_mastery == b.at_mastery
     assert torch.equal(a.rng.get_state(), b.rng.get_state())
     lines = [[timeless(line) for line in read_metrics(out)] for out in (one, other)]
     assert lines[0] == lines[1]
@@ -346,6 +348,36 @@ def test_a_run_practises_on_the_plan_if_its_settings_say_so(on_plan):
     goes_on = (rollout.seen[1:] >= 2) & rollout.live[1:]  # a result came back, and another decision follows
     assert (goes_on & (rollout.reward[:-1] == 0)).any() != on_plan
     assert PROFILES["seed"].ppo.on_plan and PROFILES["full"].ppo.on_plan
+
+
+def test_what_was_forgotten_is_told_from_the_held_out_problems_of_the_record():
+    """Against weights that were kept: the agent as it was when a level was first mastered, examined at the end."""
+    early = CurriculumConfig(mastery=0.2)  # there is much to learn still
+    config = replace(TINY, ladder=("add", "one_op"), curriculum=early, judge_problems=20, test_problems=200)
+    run, kept = Run(config), {}
+    while not run.finished:
+        run.iterate()
+        run.judge()
+        training.examine(run)
+        for level in run.curriculum.first_mastered.keys() - kept:
+            kept[level] = copy.deepcopy(run.agent)
+    levels = training.record(run)["levels"]
+    assert list(kept) and run.at_mastery.keys() == kept.keys() == run.curriculum.first_mastered.keys()
+    for level, agent in kept.items():
+        then = evaluate(agent, config.ladder, config.test_problems, config.seed)[level]["accuracy"]
+        assert levels[level]["forgetting"] == then - levels[level]["accuracy"]
+        assert levels[level]["worst_dip"] >= 0
+    assert any(level["forgetting"] for level in levels.values())
+
+
+def test_a_resumed_run_does_not_examine_again(tmp_path, monkeypatch):
+    run = Run(TINY)
+    run.curriculum.first_mastered, run.at_mastery = {"add": 5}, {"add": 0.7}
+    save_run(run, tmp_path / "run.safetensors")
+    loaded = load_run(tmp_path / "run.safetensors")
+    monkeypatch.setattr(training, "held_out", None)
+    training.examine(loaded)
+    assert loaded.at_mastery == {"add": 0.7}
 
 
 def test_a_saved_run_is_the_run(tmp_path):
