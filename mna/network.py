@@ -124,10 +124,10 @@ class State(Rows):
         """(B, K + N) which slots and numbers wait to be used?"""
         return self.holds()[:, 1:]
 
-    def value_of(self, candidate: Tensor) -> Tensor:
-        """(B, 2) the value behind a candidate (B,); a slot's is read from the buffer."""
+    def values_of(self, candidates: Tensor) -> Tensor:
+        """(B, G, 2) the values behind candidates (B, G); a slot's is read from the buffer."""
         values = torch.cat((self.result[:, None], self.memory.values, self.numbers), 1)  # (B, 1 + K + N, 2)
-        return values[torch.arange(len(values), device=values.device), (candidate - RESULT).clamp(min=0)]
+        return values.gather(1, (candidates - RESULT).clamp(min=0)[..., None].expand(-1, -1, 2))
 
 # %% ../notebooks/02_network.ipynb #legal
 def legal(state: State) -> Tensor:
@@ -585,7 +585,7 @@ class Player(Decider):
         state.available[:, 0] &= ~storing
 
         last = state.holds().byte().argmax(1) + RESULT  # when ANSWER is legal: the only value left
-        x, y = state.value_of(torch.where(saying, last, state.left)), state.value_of(choice)
+        x, y = state.values_of(torch.stack((torch.where(saying, last, state.left), choice), 1)).unbind(1)
         verb = torch.where(calling, CALL, torch.where(saying, SAY, torch.where(storing, KEEP, THINK)))
         return verb, state.intent.clamp(max=N_TOOLS - 1), x, y
 
