@@ -6,11 +6,13 @@
 __all__ = ['accuracy', 'wilson_interval', 'evaluate', 'CurriculumConfig', 'Progress', 'Curriculum', 'Practice', 'forgetting']
 
 # %% ../notebooks/05_curriculum.ipynb #imports
+from collections.abc import Callable
 from dataclasses import dataclass, fields
 from functools import reduce
 
 import torch
 from torch import Tensor
+from tqdm.auto import tqdm
 
 from .environments import MNAError, Problems, check_levels, generate
 from .network import Agent
@@ -18,17 +20,20 @@ from .ppo import floors, play
 
 # %% ../notebooks/05_curriculum.ipynb #accuracy
 def accuracy(agent: Agent, ladder, problems: int, rng: torch.Generator, split: str = "test",
-             **options) -> Tensor:
+             progress: Callable[[int], object] = lambda problems: None, **options) -> Tensor:
     """Share of right answers on each level, (levels,): greedy, on fresh problems; options go to `play`.
 
-    problems: how many of each level. Raises MNAError for a level that is not on the ladder, or no problems.
+    problems: how many of each level. progress: called with how many have just been played. Raises MNAError for a
+    level that is not on the ladder, or no problems.
     """
     ladder, device = check_levels(ladder), agent.fixed.device
     if problems < 1:
         raise MNAError(f"{problems} problems were asked for, at least 1 is needed: ask for a positive number")
     levels = torch.arange(len(ladder), device=device).repeat_interleave(problems)
-    right = [play(agent, generate(part, ladder, rng, split), rng, **({"greedy": True} | options)).right
-             for part in levels.split(4096)]
+    right = []
+    for part in levels.split(4096):
+        right.append(play(agent, generate(part, ladder, rng, split), rng, **({"greedy": True} | options)).right)
+        progress(len(part))
     return torch.cat(right).view(len(ladder), problems).double().mean(1)
 
 # %% ../notebooks/05_curriculum.ipynb #wilson
@@ -39,17 +44,20 @@ def wilson_interval(share: float, n: int, z: float = 1.96) -> tuple[float, float
     return max(0.0, min(share, low)), min(1.0, max(share, high))  # rounding may not push the share out
 
 # %% ../notebooks/05_curriculum.ipynb #evaluate
-def evaluate(agent: Agent, ladder, problems: int = 2000, seed: int = 0) -> dict[str, dict]:
+def evaluate(agent: Agent, ladder, problems: int = 2000, seed: int = 0, bar: bool = False) -> dict[str, dict]:
     """Greedy accuracy on held-out problems with its 95 % interval, beside the random legal policy's.
 
     Returns {level: {accuracy, low, high, problems, random}}, shares all but `problems`.
+    bar: show progress while it plays, where stderr is a terminal.
     """
     def rng():
         return torch.Generator(agent.fixed.device).manual_seed(seed)
 
     names = ("accuracy", "low", "high")
-    greedy = accuracy(agent, ladder, problems, rng()).tolist()
-    chance = accuracy(agent, ladder, problems, rng(), greedy=False, floor=1.0).tolist()
+    total, hidden = 2 * len(check_levels(ladder)) * problems, None if bar else True  # None: where no terminal is
+    with tqdm(total=total, unit=" problems", leave=False, disable=hidden) as shown:
+        greedy = accuracy(agent, ladder, problems, rng(), progress=shown.update).tolist()
+        chance = accuracy(agent, ladder, problems, rng(), progress=shown.update, greedy=False, floor=1.0).tolist()
     found = [dict(zip(names, (p, *wilson_interval(p, problems)), strict=True), problems=problems, random=q)
              for p, q in zip(greedy, chance, strict=True)]
     return dict(zip(check_levels(ladder), found, strict=True))

@@ -393,13 +393,14 @@ def circumstances(run: Run) -> dict:
         machine=f"{platform.machine()}, {os.cpu_count()} cores", date=date.today().isoformat())
 
 # %% ../notebooks/06_training.ipynb #record
-def record(run: Run) -> dict:
+def record(run: Run, bar: bool = False) -> dict:
     """What a run reached and how: the numbers of the book come from here.
 
     Levels are judged on held-out problems. Each has accuracy, low, high, problems, random (see `evaluate`),
     first_mastered (in decisions), forgetting and worst_dip; the last three are None if it was never mastered.
+    bar: as in `evaluate`.
     """
-    levels = evaluate(run.agent, run.config.ladder, run.config.test_problems, seed=run.config.seed)
+    levels = evaluate(run.agent, run.config.ladder, run.config.test_problems, run.config.seed, bar)
     lost = forgetting(run.curriculum.history, run.config.ladder, run.curriculum.first_mastered)
     for level, values in levels.items():
         values["forgetting"] = lost.get(level, {}).get("forgetting")
@@ -444,6 +445,6 @@ def train(config: TrainingConfig, out, resume: bool = False, device="cpu", quiet
         finally:
             log.close()
         save_agent(run.agent, out)
-        result = record(run)
+        result = record(run, bar=not quiet)
         write_json(out / "record.json", result)
         return result
