@@ -12,7 +12,7 @@ from functools import reduce
 
 import torch
 from torch import Tensor
-from tqdm.auto import tqdm
+from tqdm import tqdm
 
 from .environments import MNAError, Problems, check_levels, generate
 from .network import Agent

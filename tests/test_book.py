@@ -61,6 +61,12 @@ def test_a_widget_is_never_the_only_way_to_see_something(chapter):
     assert not alone, f"no picture stands near {alone}"
 
 
+@each_chapter
+def test_progress_bars_are_not_saved(chapter):
+    saved = [cell["id"] for cell, _ in cells(chapter) if "%|" in json.dumps(cell.get("outputs", []))]
+    assert not saved, f"progress bars in {saved}: run it with TQDM_DISABLE=1, as make notebooks does"
+
+
 def test_the_chapter_on_bugs_names_tests_that_exist():
     """One for each of its eight bugs, in a numbered list."""
     text = "\n".join(source for _, source in cells(ROOT / "notebooks/09_silent_bugs.ipynb"))
