@@ -184,6 +184,16 @@ def test_a_link_takes_the_first_use_of_the_longest_term_and_no_verb():
     assert paragraph.astext() == "We answer to answer; memory buffers, memory and Answers, answer." and not terms
 
 
+def test_an_equation_that_is_cited_is_a_link_and_one_that_is_missing_is_told(monkeypatch):
+    told = []
+    monkeypatch.setattr(links.logger, "warning", lambda message, *parts, **where: told.append(message % parts))
+    paragraph = nodes.paragraph("", "", nodes.Text("See eq. (2.1), and eq. (9.9) too."))
+    links.link_equations(paragraph[0], {"eq. (2.1)": 1}, lambda child, place: nodes.strong("", "", child))
+    assert [node.astext() for node in paragraph.findall(nodes.strong)] == ["eq. (2.1)"]
+    assert paragraph.astext() == "See eq. (2.1), and eq. (9.9) too." and told == [
+        "eq. (9.9) is cited, and no formula has that \\tag"]
+
+
 @pytest.mark.parametrize("code, linked", [("play", True), ("play(agent)", True), ("play.x", False), ("agent", False)])
 def test_code_that_is_a_name_of_the_package_is_a_link(code, linked):
     paragraph = nodes.paragraph("", "", nodes.literal("", code))
