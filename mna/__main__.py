@@ -118,7 +118,8 @@ def run_train(args) -> None:
 
 
 def run_evaluate(args) -> None:
-    levels = evaluate(load_agent(args.checkpoint), check_levels(args.levels.split(",")), args.problems, args.seed)
+    agent, ladder = load_agent(args.checkpoint), check_levels(args.levels.split(","))
+    levels = evaluate(agent, ladder, args.problems, args.seed, bar=True)
     print(json.dumps(levels) if args.json else table(levels))
 
 

@@ -7,11 +7,13 @@ __all__ = ['accuracy', 'wilson_interval', 'held_out', 'evaluate', 'CurriculumCon
            'forgetting']
 
 # %% ../notebooks/05_curriculum.ipynb #imports
+from collections.abc import Callable
 from dataclasses import dataclass, fields
 from functools import reduce
 
 import torch
 from torch import Tensor
+from tqdm import tqdm
 
 from .environments import MNAError, Problems, check_levels, generate
 from .network import Agent
@@ -19,17 +21,20 @@ from .ppo import floors, play
 
 # %% ../notebooks/05_curriculum.ipynb #accuracy
 def accuracy(agent: Agent, ladder, problems: int, rng: torch.Generator, split: str = "test",
-             **options) -> Tensor:
+             progress: Callable[[int], object] = lambda problems: None, **options) -> Tensor:
     """Share of right answers on each level, (levels,): greedy, on fresh problems; options go to `play`.
 
-    problems: how many of each level. Raises MNAError for a level that is not on the ladder, or no problems.
+    problems: how many of each level. progress: called with how many have just been played. Raises MNAError for a
+    level that is not on the ladder, or no problems.
     """
     ladder, device = check_levels(ladder), agent.fixed.device
     if problems < 1:
         raise MNAError(f"{problems} problems were asked for, at least 1 is needed: ask for a positive number")
     levels = torch.arange(len(ladder), device=device).repeat_interleave(problems)
-    right = [play(agent, generate(part, ladder, rng, split), rng, **({"greedy": True} | options)).right
-             for part in levels.split(4096)]
+    right = []
+    for part in levels.split(4096):
+        right.append(play(agent, generate(part, ladder, rng, split), rng, **({"greedy": True} | options)).right)
+        progress(len(part))
     return torch.cat(right).view(len(ladder), problems).double().mean(1)
 
 # %% ../notebooks/05_curriculum.ipynb #wilson
@@ -50,6 +55,7 @@ def evaluate(agent: Agent, ladder, problems: int = 2000, seed: int = 0) -> dict[
     """Greedy accuracy on held-out problems with its 95 % interval, beside the random legal policy's.
 
     Returns {level: {accuracy, low, high, problems, random}}, shares all but `problems`.
+    bar: show progress while it plays, where stderr is a terminal.
     """
     found = {}
     for level in check_levels(ladder):

@@ -26,7 +26,7 @@ import numpy as np
 import safetensors.torch
 import torch
 from safetensors import SafetensorError, safe_open
-from tqdm.auto import tqdm
+from tqdm import tqdm
 
 import mna
 from .curriculum import CurriculumConfig, Practice, accuracy, evaluate, forgetting, held_out
@@ -369,7 +369,8 @@ def learn(run: Run, log: Log, out: Path, quiet: bool = False) -> None:
     metrics = []
     if not run.decisions:
         save_agent(run.agent, out / "snapshots/0")
-    with tqdm(total=budget, initial=run.decisions, unit=" decisions", disable=quiet, mininterval=0.5) as bar:
+    hidden = quiet or "TQDM_DISABLE" in os.environ  # an argument outranks that variable
+    with tqdm(total=budget, initial=run.decisions, unit=" decisions", disable=hidden, mininterval=0.5) as bar:
         while not run.finished:
             before = run.decisions
             metrics.append(run.iterate())
@@ -470,6 +471,6 @@ def train(config: TrainingConfig, out, resume: bool = False, device="cpu", quiet
         finally:
             log.close()
         save_agent(run.agent, out)
-        result = record(run)
+        result = record(run, bar=not quiet)
         write_json(out / "record.json", result)
         return result

@@ -23,6 +23,7 @@ from status import code_of  # noqa: E402
 def run(path):
     """Execute one chapter. Returns it with its outputs, and what the status page says about the run."""
     chapter = nbformat.read(path, as_version=4)
+    os.environ["TQDM_DISABLE"] = "1"  # progress bars are for whoever runs a chapter, not for its saved outputs
     start = time.perf_counter()
     NotebookClient(chapter, timeout=None, resources={"metadata": {"path": path.parent}}).execute()
     seconds = time.perf_counter() - start

@@ -61,6 +61,12 @@ def test_a_widget_is_never_the_only_way_to_see_something(chapter):
     assert not alone, f"no picture stands near {alone}"
 
 
+@each_chapter
+def test_progress_bars_are_not_saved(chapter):
+    saved = [cell["id"] for cell, _ in cells(chapter) if "%|" in json.dumps(cell.get("outputs", []))]
+    assert not saved, f"progress bars in {saved}: run it with TQDM_DISABLE=1, as make notebooks does"
+
+
 def test_the_chapter_on_bugs_names_tests_that_exist():
     """One for each of its eight bugs, in a numbered list."""
     text = "\n".join(source for _, source in cells(ROOT / "notebooks/09_silent_bugs.ipynb"))
@@ -176,6 +182,16 @@ def test_a_link_takes_the_first_use_of_the_longest_term_and_no_verb():
     assert [(node.astext(), node["classes"]) for node in paragraph.findall(nodes.strong)] == [
         ("memory buffers", ["2"]), ("memory", ["1"]), ("Answers", ["3"])]
     assert paragraph.astext() == "We answer to answer; memory buffers, memory and Answers, answer." and not terms
+
+
+def test_an_equation_that_is_cited_is_a_link_and_one_that_is_missing_is_told(monkeypatch):
+    told = []
+    monkeypatch.setattr(links.logger, "warning", lambda message, *parts, **where: told.append(message % parts))
+    paragraph = nodes.paragraph("", "", nodes.Text("See eq. (2.1), and eq. (9.9) too."))
+    links.link_equations(paragraph[0], {"eq. (2.1)": 1}, lambda child, place: nodes.strong("", "", child))
+    assert [node.astext() for node in paragraph.findall(nodes.strong)] == ["eq. (2.1)"]
+    assert paragraph.astext() == "See eq. (2.1), and eq. (9.9) too." and told == [
+        "eq. (9.9) is cited, and no formula has that \\tag"]
 
 
 @pytest.mark.parametrize("code, linked", [("play", True), ("play(agent)", True), ("play.x", False), ("agent", False)])

@@ -129,7 +129,15 @@ def test_evaluate_says_how_sure_it_is_and_what_chance_does(capsys):
         assert values["low"] <= values["accuracy"] <= values["high"] and values["problems"] == 200
     assert levels["seed_hard"]["random"] <= 0.02 < levels["seed_hard"]["accuracy"]
     assert main(["evaluate", "--levels", "add", "--problems", "50"]) == 0
-    assert "95 % interval" in capsys.readouterr().out
+    printed = capsys.readouterr()
+    assert "95 % interval" in printed.out and not printed.err
+
+
+def test_evaluate_shows_its_progress_on_a_terminal_and_beside_the_result(capsys, monkeypatch):
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    assert main(["evaluate", "--levels", "add,chain", "--problems", "50", "--json"]) == 0
+    printed = capsys.readouterr()
+    assert "/200 [" in printed.err and list(json.loads(printed.out)) == ["add", "chain"]
 
 
 def test_train_in_its_own_process_then_in_use_then_evaluate(tmp_path, capsys):

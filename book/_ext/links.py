@@ -1,5 +1,7 @@
 """Links that a chapter need not spell out: a term's first use leads to the glossary, that of a name to the API page.
 
+And "eq. (4.1)" leads to the formula with `\\tag{4.1}`, in whatever chapter it stands.
+
 In Jupyter and in Colab the chapters stay plain Markdown.
 """
 
@@ -7,6 +9,9 @@ import re
 from collections import defaultdict
 
 from docutils import nodes
+from sphinx.util import logging
+
+logger = logging.getLogger(__name__)
 
 
 def names(env):
@@ -39,6 +44,24 @@ def link_names(literal, names, link):
         literal.replace_self(link(literal.deepcopy(), names.pop(name[1])))
 
 
+def label_equations(app, doctree):
+    """Give each numbered formula an anchor, and tell the other pages of it."""
+    for formula in doctree.findall(nodes.math_block):
+        if tag := re.search(r"\\tag\{([\d.]+)\}", formula.astext()):
+            formula["ids"].append(f"eq-{tag[1].replace('.', '-')}")
+            app.env.domaindata["std"]["anonlabels"][f"eq. ({tag[1]})"] = app.env.docname, formula["ids"][-1]
+
+
+def link_equations(text, labels, link):
+    """Replace each "eq. (4.1)" in a text node by a link."""
+    parts = re.split(r"(eq\. \([\d.]+\))", text.astext())
+    for name in parts[1::2]:
+        if name not in labels:
+            logger.warning("%s is cited, and no formula has that \\tag", name, location=text.parent)
+    text.parent.replace(text, [link(nodes.Text(part), labels[part]) if part in labels else nodes.Text(part)
+                               for part in parts if part])
+
+
 def add_links(app, doctree, page):
     if not page.startswith("notebooks/"):
         return
@@ -47,8 +70,12 @@ def add_links(app, doctree, page):
         target = f"{app.builder.get_relative_uri(page, place[0])}#{place[1]}"
         return nodes.reference("", "", child, internal=True, refuri=target, classes=["term"])
 
-    terms, offered = dict(app.env.domaindata["std"]["terms"]), names(app.env)
+    std = app.env.domaindata["std"]
+    terms, offered = dict(std["terms"]), names(app.env)
     for paragraph in list(doctree.findall(nodes.paragraph)):
+        for part in list(paragraph.children):
+            if isinstance(part, nodes.Text) and "eq. (" in part:
+                link_equations(part, std["anonlabels"], link)
         for part in list(paragraph.children):
             if isinstance(part, nodes.Text):
                 link_terms(part, terms, link)
@@ -57,5 +84,6 @@ def add_links(app, doctree, page):
 
 
 def setup(app):
+    app.connect("doctree-read", label_equations)
     app.connect("doctree-resolved", add_links)
     return {"parallel_read_safe": True}
