@@ -7,7 +7,6 @@ __all__ = ['accuracy', 'wilson_interval', 'held_out', 'evaluate', 'CurriculumCon
            'forgetting']
 
 # %% ../notebooks/05_curriculum.ipynb #imports
-from collections.abc import Callable
 from dataclasses import dataclass, fields
 from functools import reduce
 
@@ -21,20 +20,17 @@ from .ppo import floors, play
 
 # %% ../notebooks/05_curriculum.ipynb #accuracy
 def accuracy(agent: Agent, ladder, problems: int, rng: torch.Generator, split: str = "test",
-             progress: Callable[[int], object] = lambda problems: None, **options) -> Tensor:
+             **options) -> Tensor:
     """Share of right answers on each level, (levels,): greedy, on fresh problems; options go to `play`.
 
-    problems: how many of each level. progress: called with how many have just been played. Raises MNAError for a
-    level that is not on the ladder, or no problems.
+    problems: how many of each level. Raises MNAError for a level that is not on the ladder, or no problems.
     """
     ladder, device = check_levels(ladder), agent.fixed.device
     if problems < 1:
         raise MNAError(f"{problems} problems were asked for, at least 1 is needed: ask for a positive number")
     levels = torch.arange(len(ladder), device=device).repeat_interleave(problems)
-    right = []
-    for part in levels.split(4096):
-        right.append(play(agent, generate(part, ladder, rng, split), rng, **({"greedy": True} | options)).right)
-        progress(len(part))
+    right = [play(agent, generate(part, ladder, rng, split), rng, **({"greedy": True} | options)).right
+             for part in levels.split(4096)]
     return torch.cat(right).view(len(ladder), problems).double().mean(1)
 
 # %% ../notebooks/05_curriculum.ipynb #wilson
@@ -51,14 +47,14 @@ def held_out(agent: Agent, level: str, problems: int = 2000, seed: int = 0, **op
     return accuracy(agent, (level,), problems, rng, **options).item()
 
 
-def evaluate(agent: Agent, ladder, problems: int = 2000, seed: int = 0) -> dict[str, dict]:
+def evaluate(agent: Agent, ladder, problems: int = 2000, seed: int = 0, bar: bool = False) -> dict[str, dict]:
     """Greedy accuracy on held-out problems with its 95 % interval, beside the random legal policy's.
 
     Returns {level: {accuracy, low, high, problems, random}}, shares all but `problems`.
     bar: show progress while it plays, where stderr is a terminal.
     """
-    found = {}
-    for level in check_levels(ladder):
+    found, hidden = {}, None if bar else True  # None: where no terminal is
+    for level in tqdm(check_levels(ladder), unit=" levels", leave=False, disable=hidden):
         share, chance = (held_out(agent, level, problems, seed, **how) for how in ({}, dict(greedy=False, floor=1.0)))
         low, high = wilson_interval(share, problems)
         found[level] = dict(accuracy=share, low=low, high=high, problems=problems, random=chance)

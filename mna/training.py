@@ -422,13 +422,14 @@ def lost(run: Run, levels: dict[str, dict]) -> dict[str, dict[str, float]]:
             for level, before in run.at_mastery.items()}
 
 
-def record(run: Run) -> dict:
+def record(run: Run, bar: bool = False) -> dict:
     """What a run reached and how: the numbers of the book come from here.
 
     Levels are judged on held-out problems. Each has accuracy, low, high, problems, random (see `evaluate`),
     first_mastered (in decisions), forgetting and worst_dip (see `lost`); these three are None if never mastered.
+    bar: as in `evaluate`.
     """
-    levels = evaluate(run.agent, run.config.ladder, run.config.test_problems, seed=run.config.seed)
+    levels = evaluate(run.agent, run.config.ladder, run.config.test_problems, run.config.seed, bar)
     forgotten, never = lost(run, levels), dict(forgetting=None, worst_dip=None)
     for level, values in levels.items():
         values |= forgotten.get(level, never) | dict(first_mastered=run.curriculum.first_mastered.get(level))
