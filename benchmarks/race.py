@@ -23,7 +23,7 @@ from benchmarks.rows import MASTERY, Form, Row
 from benchmarks.training import HARDEST
 from mna.training import Run, from_profile
 
-LIMIT = 80.0    # processor seconds of a trial
+LIMIT = 60.0    # processor seconds of a trial
 JUDGED = 1000   # problems in a judgement
 EVERY = 10_000  # decisions between two judgements, at least
 
@@ -101,8 +101,8 @@ def peer(make: Callable[..., BaseAlgorithm], masks: bool, seed: int, limit: floa
 
 
 OURS = [dict(), dict(learning_rate=1e-3), dict(learning_rate=2.5e-3)]
-PEERS = [dict(num_envs=64, learning_rate=1e-3, ent_coef=0.01),
-         dict(num_envs=256, learning_rate=2.5e-3, ent_coef=0.01),
+PEERS = [dict(num_envs=256, learning_rate=2.5e-3, ent_coef=0.01),  # the quickest first, so that the others end sooner
+         dict(num_envs=64, learning_rate=1e-3, ent_coef=0.01),
          dict(num_envs=256, learning_rate=1e-3, ent_coef=0.03, gamma=1.0)]  # fmt: skip
 
 
