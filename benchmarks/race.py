@@ -23,9 +23,9 @@ from benchmarks.rows import MASTERY, Form, Row
 from benchmarks.training import HARDEST
 from mna.training import Run, from_profile
 
-LIMIT = 60.0    # processor seconds of a trial
-JUDGED = 1000   # problems in a judgement
-EVERY = 10_000  # decisions between two judgements, at least
+LIMIT = 60.0   # processor seconds of a trial
+JUDGED = 1000  # problems in a judgement
+EVERY = from_profile("seed").judge_every  # decisions between two judgements, at least
 
 
 @dataclass(frozen=True)

@@ -83,9 +83,10 @@ def race(peer_env):
 
 
 def test_a_trial_keeps_every_judgement_and_ends_at_mastery(race):
-    decisions, shares = iter(range(4_000, 99_000, 4_000)), iter([0.2, 0.995, 1.0])
+    step = 2 * race.EVERY // 5  # the third is the first that may be judged
+    decisions, shares = iter(range(step, 99 * step, step)), iter([0.2, 0.995, 1.0])
     found = race.trial(lambda: next(decisions), lambda: next(shares), limit=math.inf)
-    assert [(n, share) for _, n, share in found.curve] == [(12_000, 0.2), (24_000, 0.995)]
+    assert [(n, share) for _, n, share in found.curve] == [(3 * step, 0.2), (6 * step, 0.995)]
     assert 0 < found.curve[0][0] < found.curve[1][0] == found.seconds and found.best == 0.995
 
 
