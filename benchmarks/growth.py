@@ -15,29 +15,40 @@ from benchmarks.rows import Form, Row
 ITERATIONS = 3
 
 
+AXES = {
+    "environment": "environment alone, {problems:,} problems",
+    "problems": "{problems:,} problems",
+    "level": "level {level}",
+    "slots": "{slots} slots",
+    "width": "width {width}",
+    "threads": "{threads} threads, wall clock",
+}
+
+
 @dataclass(frozen=True)
 class Point:
     """One training run, or the environment alone, at a size."""
 
     axis: str
-    "What is varied, and its value, in words."
+    "What is varied, one of AXES."
     problems: int = 96
     "At once."
     level: str = "seed_hard"
     slots: int = 3
     width: int = 64
     threads: int = 1
-    alone: bool = False
-    "The environment alone?"
+
+    def __str__(self) -> str:
+        return AXES[self.axis].format(**asdict(self))
 
 
 POINTS = [
-    *(Point(f"environment alone, {n:,} problems", problems=n, alone=True) for n in (64, 1024, 4096, 16_384, 65_536)),
-    *(Point(f"{n:,} problems", problems=n) for n in (64, 256, 1024, 4096)),
-    *(Point(f"level {level}", level=level) for level in ("add", "chain", "tree5", "tree7")),
-    *(Point(f"{n} slots", slots=n) for n in (1, 3, 8)),
-    *(Point(f"width {n}", width=n) for n in (32, 64, 128, 256)),
-    *(Point(f"{n} threads, wall clock", problems=1024, threads=n) for n in (1, 2)),
+    *(Point("environment", problems=n) for n in (64, 1024, 4096, 16_384, 65_536)),
+    *(Point("problems", problems=n) for n in (64, 256, 1024, 4096)),
+    *(Point("level", level=level) for level in ("add", "chain", "tree5", "tree7")),
+    *(Point("slots", slots=n) for n in (1, 3, 8)),
+    *(Point("width", width=n) for n in (32, 64, 128, 256)),
+    *(Point("threads", problems=1024, threads=n) for n in (1, 2)),
 ]
 
 
@@ -49,7 +60,7 @@ def training_rate(point: Point) -> float:
     network = replace(NetworkConfig(), width=point.width, slots=point.slots)
     run = Run(TrainingConfig(ladder=(point.level,), problems=point.problems, network=network))
     run.iterate()
-    clock = time.perf_counter if "wall clock" in point.axis else time.process_time
+    clock = time.perf_counter if point.axis == "threads" else time.process_time
     start, before = clock(), run.decisions
     for _ in range(ITERATIONS):
         run.iterate()
@@ -66,7 +77,8 @@ def environment_rate(point: Point) -> float:
 def measure(form: Form) -> Iterator[Row]:
     for point in POINTS:
         rate, peak = json.loads(said("-m", "benchmarks.growth", json.dumps(asdict(point))).stdout)
-        yield Row(f"growth: {point.axis}", "decisions/s", [rate], note=f"{peak:,.0f} MB the whole process")
+        yield Row(f"growth: {point}", "decisions/s", [rate], note=f"{peak:,.0f} MB the whole process",
+                  data=asdict(point) | dict(megabytes=peak))
 
 
 def main(text: str) -> None:
@@ -76,7 +88,7 @@ def main(text: str) -> None:
 
     point = Point(**json.loads(text))
     torch.set_num_threads(point.threads)
-    rate = environment_rate(point) if point.alone else training_rate(point)
+    rate = environment_rate(point) if point.axis == "environment" else training_rate(point)
     print(json.dumps([rate, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * MB]))
 
 

@@ -77,7 +77,7 @@ def learning_rate_of(model: BaseAlgorithm, rollouts: int) -> float:
 
 def measure(form: Form) -> Iterator[Row]:
     torch.set_num_threads(1)
-    repeats, decisions = (1, 20_000) if form.short else (3, 50_000)
+    repeats, decisions = (1 if form.short else 2), 20_000
     rates = {peer: [] for peer in PEERS}
     ours = []
     for seed in range(form.seed, form.seed + repeats):

@@ -1,7 +1,7 @@
 """What goes into a measurement and what comes out of it."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from statistics import median
 
 MASTERY = 0.99  # greedy accuracy on fresh problems from which on a level counts as reached
@@ -30,6 +30,8 @@ class Row:
     at_most: float | None = None
     "The bar, where less is better."
     note: str = ""
+    data: dict = field(default_factory=dict)
+    "What a plot needs beside the values, ready for JSON."
 
     @property
     def value(self) -> float:

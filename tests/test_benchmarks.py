@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks import compare, report
+from benchmarks import compare, growth, report
 from benchmarks.arithmetic import matmul_rate, operations, training_rate
 from benchmarks.environment import rate
 from benchmarks.process import BenchmarkError
@@ -72,7 +72,55 @@ def test_peers_learn_on_it_and_are_judged_on_the_hardest_level(peer_env):
         assert 0 <= race.greedy_accuracy(model, env, masks) < 1
 
 
+# ---------------------------------------------------------------- the race
+
+
+@pytest.fixture
+def race(peer_env):
+    from benchmarks import race
+
+    return race
+
+
+def test_a_trial_keeps_every_judgement_and_ends_at_mastery(race):
+    step = 2 * race.EVERY // 5  # the third is the first that may be judged
+    decisions, shares = iter(range(step, 99 * step, step)), iter([0.2, 0.995, 1.0])
+    found = race.trial(lambda: next(decisions), lambda: next(shares), limit=math.inf)
+    assert [(n, share) for _, n, share in found.curve] == [(3 * step, 0.2), (6 * step, 0.995)]
+    assert 0 < found.curve[0][0] < found.curve[1][0] == found.seconds and found.best == 0.995
+
+
+def test_a_trial_ends_at_the_limit_and_has_not_got_there(race):
+    found = race.trial(lambda: race.EVERY, lambda: 0.9, limit=0.0)
+    assert found.curve == [] and math.isinf(found.seconds) and found.best == 0
+    assert "not reached" in race.told(found, 3)
+
+
+def test_the_best_trial_is_the_quickest_and_no_later_one_goes_on_beyond_it(race):
+    given = []
+
+    def run(seed, limit, seconds, share):
+        given.append(limit)
+        return race.Trial([(seconds, 10_000, share)])
+
+    settings = [dict(seconds=9, share=0.5), dict(seconds=7, share=0.99), dict(seconds=5, share=0.8)]
+    best = race.best_of(run, 0, settings)
+    assert best.seconds == 7 and given == [race.LIMIT, race.LIMIT, 7]
+    assert race.best_of(run, 0, settings[::2]).best == 0.8  # none got there: the one that came furthest
+    assert json.loads(json.dumps(race.raced("ours", best, 3).data))["curve"] == [[7, 10_000, 0.99]]
+
+
+def test_each_side_has_the_same_number_of_trials(race):
+    assert len(race.OURS) == len(race.PEERS)
+
+
 # ---------------------------------------------------------------- counts
+
+
+def test_points_of_growth_are_told_apart_and_each_is_varied_along_its_axis():
+    assert len({str(point) for point in growth.POINTS}) == len(growth.POINTS)
+    assert {point.axis for point in growth.POINTS} == set(growth.AXES)
+    assert str(growth.Point("threads", threads=2)) == "2 threads, wall clock"
 
 
 def test_operations_of_a_linear_layer_are_those_counted_by_hand():

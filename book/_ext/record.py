@@ -7,7 +7,8 @@ As a Sphinx extension it offers them to Markdown pages as substitutions: {{ head
 {{ seeds }} says how other seeds fared, from results/seed_profile.jsonl beside book/. {{ full }} holds the words of the
 first run in results/full_profile.jsonl, that of the agent that ships, {{ full_levels_table }} its table, and
 {{ full_seeds_table }} all seeds.
-{{ evidence }} and {{ evidence_table }} tell of the runs of chapter 7.
+{{ evidence }} and {{ evidence_table }} tell of the runs of chapter 7; {{ speed }} and {{ speed_table }} of
+`make bench`, whose record is results/bench.json.
 
 As a command, `python book/_ext/record.py RECORD`, it prints what was reached.
 """
@@ -23,6 +24,8 @@ FIELDS = (
 LEVEL_FIELDS = ("accuracy", "low", "high", "problems", "random", "forgetting", "first_mastered")
 COLUMNS = ("level", "accuracy", "95 % interval", "random legal policy", "forgetting", "mastered after")
 HARDEST = "seed_hard"
+BENCH = Path(__file__).parents[2] / "results/bench.json"
+SIDES = ("ours", "MaskablePPO", "RecurrentPPO")
 
 
 def load(path):
@@ -148,6 +151,52 @@ def seeds_table(runs):
     return "\n".join(table)
 
 
+def benchmark(path=BENCH):
+    """What `make bench` measured, with its rows by name; None before it was made."""
+    if not path.exists():
+        return None
+    found = json.loads(path.read_text())
+    return found | {"rows": {row["name"]: row for row in found["rows"]}}
+
+
+def quantity(value):
+    """A number to three digits or more: 12345.6 is '12,346', 1.234 is '1.23'."""
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
+
+
+def speed_table(bench):
+    """Ours beside the agents of sb3-contrib; nothing before `make bench`."""
+    if bench is None:
+        return ""
+    rows = bench["rows"]
+
+    def rate(side):
+        return quantity(rows["ours, beside the peers" if side == "ours" else f"{side}, for throughput"]["value"])
+
+    def seconds(side):
+        value, data = (rows[f"race to 99 % on {HARDEST}, {side}"][part] for part in ("value", "data"))
+        best = max((share for _, _, share in data["curve"]), default=0)
+        return quantity(value) if value else f"not in {data['limit']:.0f}; best {percent(best)}"
+
+    lines = [("training, decisions a second", rate), (f"from nothing to 99 % on `{HARDEST}`, seconds", seconds)]
+    table = [("one core", *SIDES), ("---",) * 4, *((what, *map(cell, SIDES)) for what, cell in lines)]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in table)
+
+
+def speed_in_words(bench):
+    """What training needs, and where it was measured, in two sentences."""
+    if bench is None:
+        return "Nothing is measured yet; `make bench` does it."
+    memory, share, alone = (quantity(bench["rows"][name]["value"]) for name in (
+        "memory of training over an idle import torch, seed profile", "share of the arithmetic bound",
+        "environment, seed ladder"))
+    return (
+        f"Training takes {memory} MB more than an idle `import torch`, and does {share} % of the arithmetic that the "
+        f"core could; problems, calculator and verifier alone make {alone} decisions a second. "
+        f"({bench['machine']}, {bench['date']}, commit {bench['commit']}; processor seconds of one thread)"
+    )
+
+
 def rows(words):
     """The table of levels: COLUMNS, then one row of text per level."""
     cells = ("accuracy", "interval", "random", "forgetting", "mastered")
@@ -181,6 +230,8 @@ def set_substitutions(app, config):
         "full_seeds_table": seeds_table(kept("full")),
         "evidence": evidence_in_words(evidence_lines()),
         "evidence_table": evidence_table(evidence_lines()),
+        "speed": speed_in_words(benchmark()),
+        "speed_table": speed_table(benchmark()),
         "install": f"```sh\npip install git+{repository}@{release}\n```",
     }
 
