@@ -144,8 +144,11 @@ class Amnesic(nn.Module):
         super().__init__()
         self.candidate = nn.Linear(width, width)
 
-    def forward(self, x: Tensor, h: Tensor, sizes: list[int]) -> Tensor:
+    def step(self, x: Tensor, h: Tensor) -> Tensor:
         return torch.tanh(self.candidate(x))
+
+    def forward(self, x: Tensor, h: Tensor, sizes: list[int]) -> Tensor:
+        return self.step(x, h)
 
 # %% ../notebooks/07_baselines.ipynb #no-mask
 class NoMask(Agent):

@@ -197,6 +197,11 @@ class MinGRU(nn.Module):
         z = torch.sigmoid(z)
         return 1 - z, z * torch.tanh(candidate)
 
+    def step(self, x: Tensor, h: Tensor) -> Tensor:
+        """The next working states (B, D), from inputs and working states (B, D)."""
+        a, b = self.steps(x)
+        return torch.addcmul(b, a, h)
+
     def forward(self, x: Tensor, h: Tensor, sizes: list[int]) -> Tensor:
         """All working states (M, D) of packed inputs x (M, D), from first states h (sizes[0], D)."""
         return Scan.apply(*self.steps(x), h, sizes)
@@ -553,8 +558,7 @@ class Decider(ActorCritic):
         at = (state.previous - FIRST_SLOT - K)[:, None, None]  # below 0: the last choice was no number
         number = state.keys.gather(1, at.clamp(min=0).expand(-1, 1, state.keys.shape[2]))[:, 0] * (at[:, 0] >= 0)
         told = situation(state.stage, state.previous, state.seen, K)
-        a, b = self.core.steps(self.inputs(told, number))
-        state.h = torch.addcmul(b, a, state.h)
+        state.h = self.core.step(self.inputs(told, number), state.h)
         waiting = state.waiting()
         slots = state.memory.keys * waiting[:, :K, None]  # a slot whose value is used is as good as empty
         return self.heads(state.h, told, waiting, Keys(torch.cat((slots, state.keys), 1)))
