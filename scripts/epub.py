@@ -38,7 +38,7 @@ def to_read(chapter):
     """A chapter for a page that nobody runs: no badge, no set-up cell, no link to the playground, all code in sight."""
     cells = [cell for cell in chapter["cells"] if "setup" not in cell["metadata"].get("tags", [])]
     for cell in cells:
-        cell["metadata"].pop("tags", None)
+        cell["metadata"]["tags"] = [tag for tag in cell["metadata"].get("tags", []) if not tag.startswith("hide-")]
         lines = [line for line in cell["source"] if not line.startswith("[![Open in Colab]")]
         cell["source"] = [line.replace("[playground](../book/playground)", "playground") for line in lines]
     return chapter | {"cells": cells}

@@ -93,24 +93,35 @@ def test_a_trial_keeps_every_judgement_and_ends_at_mastery(race):
 def test_a_trial_ends_at_the_limit_and_has_not_got_there(race):
     found = race.trial(lambda: race.EVERY, lambda: 0.9, limit=0.0)
     assert found.curve == [] and math.isinf(found.seconds) and found.best == 0
-    assert "not reached" in race.told(found, 3)
+    assert "not reached" in race.raced("ours", [found], 3).note
 
 
-def test_the_best_trial_is_the_quickest_and_no_later_one_goes_on_beyond_it(race):
+def test_the_best_setting_is_chosen_on_one_seed_and_counted_on_others(race):
     given = []
 
     def run(seed, limit, seconds, share):
-        given.append(limit)
+        given.append((seed, limit, seconds))
         return race.Trial([(seconds, 10_000, share)])
 
     settings = [dict(seconds=9, share=0.5), dict(seconds=7, share=0.99), dict(seconds=5, share=0.8)]
-    best = race.best_of(run, 0, settings)
-    assert best.seconds == 7 and given == [race.LIMIT, race.LIMIT, 7]
-    assert race.best_of(run, 0, settings[::2]).best == 0.8  # none got there: the one that came furthest
-    assert json.loads(json.dumps(race.raced("ours", best, 3).data))["curve"] == [[7, 10_000, 0.99]]
+    trials = race.counted(run, 4, settings)
+    assert given[:3] == [(4, race.TRIED, 9), (4, race.TRIED, 7), (4, 7, 5)]  # none goes on beyond the quickest
+    assert given[3:] == [(4 + i, race.LIMIT, 7) for i in range(1, race.SEEDS + 1)]
+    row = race.raced("ours", trials, 3)
+    assert row.value == 7 and json.loads(json.dumps(row.data))["curves"] == race.SEEDS * [[[7, 10_000, 0.99]]]
 
 
-def test_each_side_has_the_same_number_of_trials(race):
+def test_a_side_that_gets_nowhere_has_one_long_trial_of_the_setting_that_came_furthest(race):
+    def run(seed, limit, share):
+        return race.Trial([(limit, 10_000, share)])
+
+    (furthest,) = race.counted(run, 0, [dict(share=0.5), dict(share=0.8), dict(share=0.0)])
+    assert furthest.best == 0.8 and math.isinf(race.raced("a peer", [furthest], 3).value)
+    (nowhere,) = race.counted(run, 0, [dict(share=0.0)])
+    assert nowhere.curve == [(race.LIMIT, 10_000, 0.0)]
+
+
+def test_each_side_has_the_same_number_of_settings(race):
     assert len(race.OURS) == len(race.PEERS)
 
 

@@ -22,10 +22,11 @@ def test_a_chapter_to_read_has_no_badge_no_set_up_cell_no_hidden_code_and_no_way
     title = {"cell_type": "markdown", "metadata": {}, "source": ["# 1 \n", "[![Open in Colab](a)](b)"]}
     setup = {"cell_type": "code", "metadata": {"tags": ["setup"]}, "source": ["import mna"]}
     there = {"cell_type": "markdown", "metadata": {}, "source": ["see the [playground](../book/playground)."]}
-    figure = {"cell_type": "code", "metadata": {"tags": ["hide-input"], "mystnb": {}}, "source": ["plot()"]}
+    tags = ["hide-input", "remove-stderr"]
+    figure = {"cell_type": "code", "metadata": {"tags": tags, "mystnb": {}}, "source": ["plot()"]}
     cells = epub.to_read({"cells": [title, setup, figure, there], "metadata": {}})["cells"]
     assert [cell["source"] for cell in cells] == [["# 1 \n"], ["plot()"], ["see the playground."]]
-    assert cells[1]["metadata"] == {"mystnb": {}}
+    assert cells[1]["metadata"] == {"tags": ["remove-stderr"], "mystnb": {}}
 
 
 has_mathjax = shutil.which("node") and (ROOT / "node_modules/mathjax").exists()

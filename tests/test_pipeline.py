@@ -117,7 +117,7 @@ def bench_record(tmp_path):
     }  # fmt: skip
     rows = [{"name": name, "value": value} for name, value in values.items()]
     for side, seconds, share in (("ours", 3.04, 1.0), ("MaskablePPO", 44, 0.99), ("RecurrentPPO", None, 0.125)):
-        data = {"curve": [[1.0, 10_000, 0.0], [3.0, 20_000, share]], "limit": 60.0}
+        data = {"curves": [[[1.0, 10_000, 0.0], [3.0, 20_000, share]]], "limit": 60.0}
         rows.append({"name": f"race to 99 % on seed_hard, {side}", "value": seconds, "data": data})
     path = tmp_path / "bench.json"
     path.write_text(json.dumps({"rows": rows, "machine": "a core", "date": "2026-01-02", "commit": "abc"}))

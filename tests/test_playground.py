@@ -11,7 +11,7 @@ import shutil
 import playground
 import pytest
 import torch
-from test_offline import AXE, CHROMIUM, FLAGS, FORMS, LOOK, RESIZED, WIDE
+from test_offline import AXE, CHROMIUM, FLAGS, FORMS, LOOK, PHONE, RESIZED, WIDE
 
 from mna.environments import Environment, MNAError, Problems, generate, parse
 from mna.memory import make_agent
@@ -264,6 +264,18 @@ def test_nothing_jumps_scrolls_sideways_or_keeps_anybody_out(tab, size, colours)
     findings += tab.evaluate(LOOK, False)
     assert not findings and len(heights) == 1
     assert not tab.evaluate("document.documentElement.scrollWidth > innerWidth")
+
+
+def test_on_a_phone_step_and_what_it_changes_are_in_sight_at_once(tab):
+    tab.set_viewport_size(PHONE)
+    tab.evaluate("document.querySelector('.pg-playback').scrollIntoView()")
+    for part in ("#pg-said", ".pg-candidates li:last-child"):
+        assert 0 < tab.locator(part).bounding_box()["y"] < PHONE["height"] - 25
+    tab.evaluate("document.querySelector('.pg-slots').scrollIntoView({block: 'center'})")
+    step = tab.locator("#pg-step").bounding_box()
+    assert 0 < step["y"] < tab.locator(".pg-slots").bounding_box()["y"]
+    tab.mouse.click(step["x"] + step["width"] / 2, step["y"] + step["height"] / 2)
+    assert said(tab).startswith("1 of")
 
 
 def test_there_are_readable_problems_of_every_level_to_draw():

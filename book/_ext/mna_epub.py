@@ -33,7 +33,7 @@ def visit_math(translator, node):
 
 
 def visit_math_block(translator, node):
-    tex = node.astext()
+    tex = re.sub(r"\\tag\{(.*?)\}", r"\\qquad (\1)", node.astext())  # readers set MathML's own labels as a column
     if "\\\\" in tex and "\\begin" not in tex:
         tex = f"\\begin{{split}}{tex}\\end{{split}}"
     translator.body.append(translator.starttag(node, "div", CLASS="math") + mathml(tex, "block") + "</div>\n")

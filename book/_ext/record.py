@@ -175,7 +175,7 @@ def speed_table(bench):
 
     def seconds(side):
         value, data = (rows[f"race to 99 % on {HARDEST}, {side}"][part] for part in ("value", "data"))
-        best = max((share for _, _, share in data["curve"]), default=0)
+        best = max(share for curve in data["curves"] for _, _, share in curve)
         return quantity(value) if value else f"not in {data['limit']:.0f}; best {percent(best)}"
 
     lines = [("training, decisions a second", rate), (f"from nothing to 99 % on `{HARDEST}`, seconds", seconds)]
