@@ -162,12 +162,12 @@ def remaining_share(config: TrainingConfig, decisions: int) -> float:
     return config.ppo.final_share + (1 - config.ppo.final_share) * left
 
 
-def iteration_size(config: TrainingConfig, decisions: int, success: float) -> int:
+def iteration_size(config: TrainingConfig, decisions: int, mastered: bool) -> int:
     """Problems of the iteration after so many decisions: more as the steps get smaller (Smith et al. 2018).
 
-    success: of the worst level in practice; where most problems go right, fewer of them have something to teach.
+    mastered: was every level? Then each problem teaches little, and iterations are as large as at the end.
     """
-    share = max(config.ppo.final_share, min(remaining_share(config, decisions), 1 - success))
+    share = config.ppo.final_share if mastered else remaining_share(config, decisions)
     return min(int(config.problems / share), config.affordable(decisions))
 
 # %% ../notebooks/06_training.ipynb #stage-use
@@ -195,7 +195,8 @@ class Run:
     @property
     def size(self) -> int:
         """Problems of the next iteration."""
-        return iteration_size(self.config, self.decisions, float(self.curriculum.success.min()))
+        mastered = len(self.curriculum.first_mastered) == len(self.config.ladder)
+        return iteration_size(self.config, self.decisions, mastered)
 
     def iterate(self) -> dict[str, float]:
         """One iteration: draw problems, play them, learn. Returns its metrics."""

@@ -127,30 +127,32 @@ def test_what_the_budget_can_pay_for():
 
 def test_iterations_grow_as_steps_shrink_and_never_beyond_the_budget():
     seed = from_profile("seed")
-    assert iteration_size(seed, 0, 0) == 96 and remaining_share(seed, 0) == 1
-    assert iteration_size(seed, 100_000, 0) == int(96 / 0.55) and remaining_share(seed, 100_000) == pytest.approx(0.55)
-    sizes = [iteration_size(seed, decisions, 0) for decisions in range(0, 175_000, 5_000)]
+    assert iteration_size(seed, 0, False) == 96 and remaining_share(seed, 0) == 1
+    assert iteration_size(seed, 100_000, False) == int(96 / 0.55)
+    assert remaining_share(seed, 100_000) == pytest.approx(0.55)
+    sizes = [iteration_size(seed, decisions, False) for decisions in range(0, 175_000, 5_000)]
     assert sizes == sorted(sizes) and len(set(sizes)) > 20
     for decisions in range(0, 200_000, 777):
         asked = int(96 / remaining_share(seed, decisions))
-        assert iteration_size(seed, decisions, 0) == min(asked, (200_000 - decisions) // 25)
-    assert iteration_size(seed, 197_600, 0) == 96  # the last one: what the budget can pay for
+        assert iteration_size(seed, decisions, False) == min(asked, (200_000 - decisions) // 25)
+    assert iteration_size(seed, 197_600, False) == 96  # the last one: what the budget can pay for
 
 
-def test_iterations_grow_as_practice_succeeds_up_to_their_size_at_the_end():
+def test_iterations_are_as_large_as_at_the_end_once_every_level_is_mastered():
     seed = from_profile("seed")
-    sizes = [iteration_size(seed, 20_000, success) for success in (0, 0.1, 0.5, 0.9, 1)]
-    assert sizes == [int(96 / share) for share in (0.91, 0.9, 0.5, 0.1, 0.1)]
-    assert iteration_size(seed, 190_000, 0.1) == min(int(96 / remaining_share(seed, 190_000)), 400)
+    assert [iteration_size(seed, decisions, True) for decisions in (0, 50_000)] == [960, 960]
+    assert iteration_size(seed, 190_000, True) == 400  # what the budget can pay for
     run = Run(seed)
-    run.curriculum.success += torch.tensor([0.9, 0.8, 0.9, 0.75, 1, 0.9])  # the worst level counts
-    assert run.size == 96 * 4
+    for i, level in enumerate(seed.ladder):
+        assert run.size == 96
+        run.curriculum.first_mastered[level] = i
+    assert run.size == 960
 
 
 @pytest.mark.parametrize("profile", PROFILES)
 @settings(deadline=None, max_examples=40, derandomize=True)
-@given(st.integers(0, 60_000), st.floats(0, 1), st.floats(0.01, 1), st.floats(0, 1))
-def test_the_budget_is_never_passed_however_long_problems_take(profile, more, cost, final_share, success):
+@given(st.integers(0, 60_000), st.floats(0, 1), st.floats(0.01, 1), st.booleans())
+def test_the_budget_is_never_passed_however_long_problems_take(profile, more, cost, final_share, mastered):
     """cost: how much of its bound a problem takes; at 1 all of it."""
     config = from_profile(profile)
     config = replace(config, decisions=config.problems * config.bound + more,
@@ -161,7 +163,7 @@ def test_the_budget_is_never_passed_however_long_problems_take(profile, more, co
         run.decisions = decisions
         if run.finished:
             break
-        size = iteration_size(config, decisions, success)
+        size = iteration_size(config, decisions, mastered)
         assert config.problems <= size and decisions + size * config.bound <= config.decisions
         decisions += max(size, int(cost * size * config.bound))
     assert unspent(config, decisions)
