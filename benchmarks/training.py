@@ -22,7 +22,7 @@ def advance(run: Run, decisions: float, until: str | None = None) -> float:
     Judged as often as the run's profile says.
     """
     every, began = run.config.judge_every, time.process_time()
-    while run.decisions < decisions and until not in run.curriculum.first_mastered:
+    while run.decisions < decisions and not run.finished and until not in run.curriculum.first_mastered:
         before = run.decisions
         run.iterate()
         if run.decisions // every > before // every:
