@@ -220,12 +220,15 @@ def test_the_table_of_the_evidence_has_an_interval_where_there_are_seeds():
     assert "make evidence" in record.evidence_in_words([])
 
 
-def test_the_table_of_the_full_seeds_has_mean_lowest_and_highest():
-    def run(share):
-        return {"levels": {"tree7": {"accuracy": share}}}
+def test_the_table_of_the_full_seeds_has_mean_interval_lowest_and_what_was_lost():
+    def run(share, lost):
+        return {"levels": {"tree7": {"accuracy": share, "forgetting": lost}}}
 
-    rows = record.seeds_table([run(0.5), run(1.0)]).splitlines()
-    assert rows[2:] == [row("tree7", "75 %", "50 %", "100 %")]
+    head, _, found = record.seeds_table([run(0.5, -0.01), run(1.0, 0.002)]).splitlines()
+    assert head.count("|") == found.count("|") == 6
+    assert found == row("tree7", "75 %", "50 % to 100 %", "50 %", "0.2 %")
+    assert record.seeds_table([run(0.5, None), run(0.5, None)]).splitlines()[2] == row(
+        "tree7", "50 %", "50 % to 50 %", "50 %", "–")  # fmt: skip
 
 
 def test_the_records_of_the_seeds_hold_what_is_claimed():

@@ -142,11 +142,18 @@ def evidence_table(lines):
 
 
 def seeds_table(runs):
-    """One row a level, hardest last: mean, lowest and highest accuracy of some runs."""
-    table = ["| level | mean | lowest | highest |", "|---|---|---|---|"]
+    """One row a level, hardest last: mean accuracy with its bootstrap interval, and the most that was lost."""
+    import numpy as np
+
+    from mna.evaluation import bootstrap_interval
+
+    table = ["| level | mean | 95 % interval | lowest | forgotten, at most |", "|---|---|---|---|---|"]
     for name in runs[0]["levels"]:
-        found = [run["levels"][name]["accuracy"] for run in runs]
-        told = map(percent, (sum(found) / len(found), min(found), max(found)))
+        found, lost = ([run["levels"][name][field] for run in runs] for field in ("accuracy", "forgetting"))
+        low, high = bootstrap_interval([[share] for share in found], np.mean)
+        lost = [share for share in lost if share is not None]
+        told = [percent(np.mean(found)), f"{percent(low)} to {percent(high)}", percent(min(found)),
+                percent(max(lost)) if lost else "–"]
         table.append(table_row([name, *told]))
     return "\n".join(table)
 
