@@ -25,7 +25,7 @@ def run(path):
     chapter = nbformat.read(path, as_version=4)
     os.environ["TQDM_DISABLE"] = "1"  # progress bars are for whoever runs a chapter, not for its saved outputs
     start = time.perf_counter()
-    NotebookClient(chapter, timeout=None, resources={"metadata": {"path": path.parent}}).execute()
+    NotebookClient(chapter, timeout=600, resources={"metadata": {"path": path.parent}}).execute()
     seconds = time.perf_counter() - start
     return chapter, {
         "date": datetime.now(UTC).date().isoformat(),
