@@ -179,7 +179,6 @@ def stage_use(rollout: Rollout) -> dict[str, float]:
 # %% ../notebooks/06_training.ipynb #run
 class Run:
     """One training run: agent, optimiser, curriculum, random numbers, and how far it has come."""
-
     def __init__(self, config: TrainingConfig, device="cpu", agent: Agent | None = None, curriculum=None):
         self.config, self.device = config, torch.device(device)
         self.agent = (agent or make_agent(config.network, config.seed)).to(self.device)
@@ -191,10 +190,8 @@ class Run:
         """Play problems (B,) for the update, each with its exploration floor (B, 1); options go to `play`."""
         ppo = self.config.ppo
         return play(self.agent, problems, self.rng, floor, shaping=ppo.shaping, on_plan=ppo.on_plan, **options)
-
     @property
-    def size(self) -> int:
-        """Problems of the next iteration."""
+    def size(self) -> int:  # problems of the next iteration
         mastered = len(self.curriculum.first_mastered) == len(self.config.ladder)
         return iteration_size(self.config, self.decisions, mastered)
 
@@ -213,12 +210,9 @@ class Run:
         return metrics | dict(length=rollout.decisions / len(problems)) | stage_use(rollout)
 
     @property
-    def finished(self) -> bool:
-        """Can the budget pay for no further iteration?"""
+    def finished(self) -> bool:  # can the budget pay for no further iteration?
         return self.config.affordable(self.decisions) < self.config.problems
-
-    def judge(self) -> None:
-        """Judge every level on fresh greedy episodes of the training split."""
+    def judge(self) -> None:  # every level, on fresh greedy episodes of the training split
         rng = torch.Generator(self.device).manual_seed(self.decisions)  # not the run's own
         shares = accuracy(self.agent, self.config.ladder, self.config.judge_problems, rng, split="train")
         self.curriculum.judged(self.decisions, shares)

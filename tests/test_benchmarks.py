@@ -148,7 +148,7 @@ def test_the_share_of_the_arithmetic_bound_is_a_share():
 def test_training_stops_at_the_decisions_or_the_mastery_asked_for():
     run = Run(TINY)
     advance(run, 250)
-    assert 250 <= run.decisions < 250 + 16 * 20 and run.curriculum.history
+    assert 250 <= run.decisions < 250 + 160 * TINY.bound and run.curriculum.history  # 160: the largest iteration
     run.curriculum.first_mastered["add"], before = 1, run.decisions
     advance(run, math.inf, until="add")
     assert run.decisions == before
