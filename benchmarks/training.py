@@ -70,7 +70,7 @@ def full_profile(form: Form) -> Iterator[Row]:
     budget = from_profile("full").decisions
     yield Row("training, full profile", "decisions/s", rates, note=f"the first {decisions:,} decisions")
     yield Row("full profile, 2 M decisions", "min", [budget / rate / 60 for rate in rates], at_most=5,
-              note="projected from that stretch")
+              note="projected from that stretch, where iterations are small; whole: results/full_profile.jsonl")
 
 
 def measure(form: Form) -> Iterator[Row]:

@@ -5,8 +5,8 @@ As a Sphinx extension it offers them to Markdown pages as substitutions: {{ head
 `make book` puts there, else the first one in results/seed_profile.jsonl.
 
 {{ seeds }} says how other seeds fared, from results/seed_profile.jsonl beside book/. {{ full }} holds the words of the
-first run in results/full_profile.jsonl, that of the agent that ships, {{ full_levels_table }} its table, and
-{{ full_seeds_table }} all seeds.
+first run in results/full_profile.jsonl, that of the agent that ships, {{ full_levels_table }} its table,
+{{ full_seeds_table }} all seeds, and {{ full_seeds_took }} their seconds.
 {{ evidence }} and {{ evidence_table }} tell of the runs of chapter 7; {{ speed }} and {{ speed_table }} of
 `make bench`, whose record is results/bench.json.
 
@@ -185,19 +185,21 @@ def speed_table(bench):
         best = max(share for curve in data["curves"] for _, _, share in curve)
         return quantity(value) if value else f"not in {data['limit']:.0f}; best {percent(best)}"
 
-    lines = [("training, decisions a second", rate), (f"from nothing to 99 % on `{HARDEST}`, seconds", seconds)]
+    lines = [("decisions a second, training, the first 20,000", rate),
+             (f"from nothing to 99 % on `{HARDEST}`, seconds", seconds)]
     table = [("one core", *SIDES), ("---",) * 4, *((what, *map(cell, SIDES)) for what, cell in lines)]
     return "\n".join(f"| {' | '.join(cells)} |" for cells in table)
 
 
 def speed_in_words(bench):
-    """What training needs, and where it was measured, in two sentences."""
+    """How fast training is, what it needs, and where that was measured."""
     if bench is None:
         return "Nothing is measured yet; `make bench` does it."
-    memory, share, alone = (quantity(bench["rows"][name]["value"]) for name in (
-        "memory of training over an idle import torch, seed profile", "share of the arithmetic bound",
-        "environment, seed ladder"))
+    whole, memory, share, alone = (quantity(bench["rows"][name]["value"]) for name in (
+        "training, seed ladder", "memory of training over an idle import torch, seed profile",
+        "share of the arithmetic bound", "environment, seed ladder"))
     return (
+        f"Over its whole budget the seed profile makes {whole} decisions a second, judgements included. "
         f"Training takes {memory} MB more than an idle `import torch`, and does {share} % of the arithmetic that the "
         f"core could; problems, calculator and verifier alone make {alone} decisions a second. "
         f"({bench['machine']}, {bench['date']}, commit {bench['commit']}; processor seconds of one thread)"
@@ -234,6 +236,7 @@ def set_substitutions(app, config):
         "full": in_words(kept("full")[0]),
         "full_levels_table": markdown_table(in_words(kept("full")[0])),
         "full_seeds": f"{len(kept('full'))}",
+        "full_seeds_took": " to ".join(f"{end(run['seconds'] for run in kept('full')):.0f}" for end in (min, max)),
         "full_seeds_table": seeds_table(kept("full")),
         "evidence": evidence_in_words(evidence_lines()),
         "evidence_table": evidence_table(evidence_lines()),
