@@ -11,7 +11,7 @@ from benchmarks.process import ROOT, BenchmarkError, measured
 from benchmarks.rows import Form, Row
 
 SHORT = ("training", "environment", "arithmetic", "footprint", "peers")
-FULL = SHORT + ("race", "growth")
+FULL = SHORT + ("parts", "before", "race", "growth")
 RECORD, SHORT_RECORD = ROOT / "results/bench.json", ROOT / "_build/bench_short.json"
 INTERRUPTED = 130  # the exit code of a command that Ctrl-C ended
 

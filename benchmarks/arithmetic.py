@@ -11,7 +11,6 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.rows import Form, Row
-from benchmarks.training import advance
 from mna.training import Run, from_profile
 
 
@@ -33,35 +32,35 @@ def matmul_rate(side: int = 1024, repeats: int = 10) -> float:
     return 2 * side**3 / min(seconds)
 
 
-def training_rate(run: Run, iterations: int) -> tuple[float, float]:
-    """(operations a decision, operations a second) of a run's next iterations; half of them are counted, half timed.
+def training_rate(run: Run, decisions: int) -> tuple[float, float]:
+    """(operations a decision, operations a second) of a run up to so many decisions.
 
-    Counting is slow, so it is not done while the clock runs.
+    Every other iteration is counted, the ones between are timed: counting is slow.
     """
-    counted, timed, before = 0, 0.0, run.decisions
-    for _ in range(iterations // 2):
+    counted, timed, made = 0, 0.0, {"counted": 0, "timed": 0}
+    while run.decisions < decisions:
+        before = run.decisions
         counted += operations(run.iterate)
-    decisions, middle = run.decisions - before, run.decisions
-    for _ in range(iterations // 2):
-        start = time.process_time()
+        middle, start = run.decisions, time.process_time()
         run.iterate()
         timed += time.process_time() - start
-    each = counted / decisions
-    return each, each * (run.decisions - middle) / timed
+        made["counted"] += middle - before
+        made["timed"] += run.decisions - middle
+    each = counted / made["counted"]
+    return each, each * made["timed"] / timed
 
 
 def measure(form: Form) -> Iterator[Row]:
     torch.set_num_threads(1)
-    run = Run(from_profile("seed", seed=form.seed))
-    advance(run, 10_000)  # past the first clumsy episodes
     each, reached, bounds = [], [], []
-    for _ in range(1 if form.short else 3):
-        before, (operations_each, rate) = matmul_rate(), training_rate(run, 6 if form.short else 20)
+    for i in range(1 if form.short else 3):
+        run = Run(from_profile("seed", seed=form.seed + i))
+        before, (operations_each, rate) = matmul_rate(), training_rate(run, 40_000 if form.short else 190_000)
         each.append(operations_each)
         reached.append(rate)
         bounds.append(max(before, matmul_rate()))
     yield Row("arithmetic of a decision", "kFLOP", [value / 1e3 for value in each], note="play and update together")
-    yield Row("arithmetic of training", "GFLOP/s", [value / 1e9 for value in reached])
+    yield Row("arithmetic of training", "GFLOP/s", [value / 1e9 for value in reached], note="the seed profile")
     yield Row("the machine's matmul rate, one thread", "GFLOP/s", [value / 1e9 for value in bounds])
     yield Row("share of the arithmetic bound", "%", [100 * r / b for r, b in zip(reached, bounds, strict=True)],
               at_least=25)

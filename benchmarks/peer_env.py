@@ -5,10 +5,10 @@ The wrapper holds the registers, so one step is one decision, as in our training
 
 import gymnasium as gym
 import numpy as np
+import torch
 from stable_baselines3.common.vec_env import VecEnv
 
-import mna.environments  # noqa: F401  registers mna/Arithmetic-v0
-from mna.environments import SEED_LADDER
+from mna.environments import SEED_LADDER, Registers, generate, legal_actions, observation
 
 NAME = "mna/Arithmetic-v0"
 
@@ -83,3 +83,24 @@ class PeerEnv(VecEnv):
 
     def close(self) -> None:
         self.env.close()
+
+
+class Exam(PeerEnv):
+    """The same, with n problems of each level, level by level; what follows on a finished one does not count.
+
+    split: of the problems, as in `generate`.
+    """
+
+    def __init__(self, n: int, levels, split: str, **options):
+        level = torch.arange(len(levels)).repeat_interleave(n)
+        rng = torch.Generator().manual_seed(options.get("seed", 0))
+        self.problems = generate(level, levels, rng, split, trim=False)
+        super().__init__(len(level), levels, **options)
+
+    def reset(self) -> np.ndarray:
+        super().reset()
+        problems = self.problems.select(torch.arange(self.num_envs))  # a copy: a finished one is overwritten
+        self.env.registers = Registers.start(problems)
+        self.env.mask = legal_actions(self.env.registers)
+        self.masks = self.env.mask.numpy().copy()
+        return observation(self.env.registers).numpy()

@@ -1,41 +1,45 @@
 """Decisions/s beside sb3-contrib's MaskablePPO and RecurrentPPO, on the same problems, at the same time, on one thread.
 
-Each at its defaults, with one environment, as most people start; and tuned for throughput: many problems at once, and
-our width, epochs and size of minibatch. RecurrentPPO knows no masks: see `peer_env.AnyAction`.
+Each at its defaults, as most people start: ours the seed profile, theirs one environment. And each for throughput: as
+many problems at once, and many of them, as many epochs, minibatches of about the same size, and our width. RecurrentPPO
+knows no masks: see `peer_env.AnyAction`.
 """
 
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import gymnasium as gym
+import numpy as np
 import torch
 from sb3_contrib import MaskablePPO, RecurrentPPO
 from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.vec_env import VecEnv
 
 from benchmarks.peer_env import NAME, AnyAction, PeerEnv
 from benchmarks.rows import Form, Row
-from benchmarks.training import rate
+from benchmarks.training import advance
 from mna.environments import SEED_LADDER
 from mna.training import Run, from_profile
 
 WIDTH = from_profile("seed").network.width
-MINIBATCH = 512  # decisions; ours: about ten of each of the problems in a minibatch
-THROUGHPUT = dict(n_steps=16, batch_size=MINIBATCH, n_epochs=from_profile("seed").ppo.epochs, device="cpu")
+PROBLEMS = 1024  # at once, for throughput
+MINIBATCH = 4096  # decisions, for throughput; one of ours holds half of the problems, with some eight decisions each
+SETTINGS = dict(n_steps=16, batch_size=512, n_epochs=from_profile("seed").ppo.epochs, device="cpu")
 ONE_LSTM = dict(lstm_hidden_size=WIDTH, shared_lstm=True, enable_critic_lstm=False)  # the fastest that it offers
 
 
-def masked(seed: int, num_envs: int, **options) -> MaskablePPO:
+def masked(seed: int, num_envs: int, levels=SEED_LADDER, width: int = WIDTH, **options) -> MaskablePPO:
     """MaskablePPO on many problems at once, with networks of our width."""
-    settings = THROUGHPUT | dict(policy_kwargs=dict(net_arch=[WIDTH, WIDTH]), seed=seed) | options
-    return MaskablePPO("MlpPolicy", PeerEnv(num_envs, seed=seed), **settings)
+    settings = SETTINGS | dict(policy_kwargs=dict(net_arch=[width, width]), seed=seed) | options
+    return MaskablePPO("MlpPolicy", PeerEnv(num_envs, levels, seed=seed), **settings)
 
 
-def recurrent(seed: int, num_envs: int, **options) -> RecurrentPPO:
+def recurrent(seed: int, num_envs: int, levels=SEED_LADDER, **options) -> RecurrentPPO:
     """RecurrentPPO on many problems at once, with one LSTM of our width that actor and critic share."""
     policy = dict(net_arch=[WIDTH], **ONE_LSTM)
-    settings = THROUGHPUT | dict(policy_kwargs=policy, seed=seed) | options
-    return RecurrentPPO("MlpLstmPolicy", PeerEnv(num_envs, any_action=True, seed=seed), **settings)
+    settings = SETTINGS | dict(policy_kwargs=policy, seed=seed) | options
+    return RecurrentPPO("MlpLstmPolicy", PeerEnv(num_envs, levels, any_action=True, seed=seed), **settings)
 
 
 def masked_by_default(seed: int) -> MaskablePPO:
@@ -46,24 +50,36 @@ def recurrent_by_default(seed: int) -> RecurrentPPO:
     return RecurrentPPO("MlpLstmPolicy", AnyAction(gym.make(NAME, levels=SEED_LADDER)), seed=seed, device="cpu")
 
 
+def right_answers(model: BaseAlgorithm, env: VecEnv, masks: bool) -> np.ndarray:
+    """(num_envs,) is its answer right, when a peer plays one problem of each row of the environment greedily?"""
+    seen, state, first = env.reset(), None, np.ones(env.num_envs, dtype=bool)
+    correct, playing = np.zeros(env.num_envs, dtype=bool), np.ones(env.num_envs, dtype=bool)
+    while playing.any():
+        options = dict(action_masks=np.stack(env.env_method("action_masks"))) if masks else {}
+        actions, state = model.predict(seen, state, first, deterministic=True, **options)
+        seen, _, first, infos = env.step(actions)
+        for i in (first & playing).nonzero()[0]:
+            correct[i] = infos[i]["correct"]
+        playing &= ~first
+    return correct
+
+
 @dataclass(frozen=True)
 class Peer:
     """An agent to measure beside ours."""
 
     name: str
     make: Callable[[int], BaseAlgorithm]
-    bar: float
-    "How many times faster ours should be."
     rollouts: int
     "How many roll-outs, and updates, the clock sees."
 
 
-PEERS = [
-    Peer("MaskablePPO, defaults", masked_by_default, 30, 1),
-    Peer("RecurrentPPO, defaults", recurrent_by_default, 30, 4),
-    Peer("MaskablePPO, for throughput", lambda seed: masked(seed, 256), 3, 4),
-    Peer("RecurrentPPO, for throughput", lambda seed: recurrent(seed, 256), 3, 4),
-]
+BARS = {"defaults": 30, "for throughput": 3}  # how many times faster ours should be
+PEERS = {
+    "defaults": [Peer("MaskablePPO", masked_by_default, 1), Peer("RecurrentPPO", recurrent_by_default, 4)],
+    "for throughput": [Peer("MaskablePPO", lambda seed: masked(seed, PROBLEMS, batch_size=MINIBATCH), 4),
+                       Peer("RecurrentPPO", lambda seed: recurrent(seed, PROBLEMS, batch_size=MINIBATCH), 2)],
+}  # fmt: skip
 
 
 def learning_rate_of(model: BaseAlgorithm, rollouts: int) -> float:
@@ -75,17 +91,26 @@ def learning_rate_of(model: BaseAlgorithm, rollouts: int) -> float:
     return (model.num_timesteps - before) / (time.process_time() - start)
 
 
+def ours(seed: int, how: str) -> float:
+    """Decisions/s of the seed profile over its whole budget; for throughput with many problems from the start."""
+    config = from_profile("seed", seed=seed)
+    run = Run(config if how == "defaults" else replace(config, problems=PROBLEMS))
+    seconds = advance(run, config.decisions)
+    return run.decisions / seconds
+
+
 def measure(form: Form) -> Iterator[Row]:
     torch.set_num_threads(1)
-    repeats, decisions = (1 if form.short else 2), 20_000
-    rates = {peer: [] for peer in PEERS}
-    ours = []
-    for seed in range(form.seed, form.seed + repeats):
-        ours.append(rate(Run(from_profile("seed", seed=seed)), decisions))
-        for peer in PEERS:
-            rates[peer].append(learning_rate_of(peer.make(seed), peer.rollouts))
-    yield Row("ours, beside the peers", "decisions/s", ours, note=f"the first {decisions:,} decisions")
-    for peer, found in rates.items():
-        yield Row(peer.name, "decisions/s", found)
-        yield Row(f"ours over {peer.name}", "times", [mine / its for mine, its in zip(ours, found, strict=True)],
-                  at_least=peer.bar)
+    seeds = range(form.seed, form.seed + (1 if form.short else 3))
+    for how, peers in PEERS.items():
+        rates = {"ours": [], **{peer.name: [] for peer in peers}}
+        for seed in seeds:  # in turns
+            rates["ours"].append(ours(seed, how))
+            for peer in peers:
+                rates[peer.name].append(learning_rate_of(peer.make(seed), peer.rollouts))
+        mine = rates.pop("ours")
+        yield Row(f"ours, {how}", "decisions/s", mine, note="whole budget of the seed profile")
+        for name, found in rates.items():
+            yield Row(f"{name}, {how}", "decisions/s", found)
+            ratios = [one / other for one, other in zip(mine, found, strict=True)]
+            yield Row(f"ours over {name}, {how}", "times", ratios, at_least=BARS[how])

@@ -14,13 +14,11 @@ from dataclasses import dataclass, replace
 from functools import partial
 from statistics import median
 
-import numpy as np
 import torch
 from stable_baselines3.common.base_class import BaseAlgorithm
-from stable_baselines3.common.vec_env import VecEnv
 
 from benchmarks.peer_env import PeerEnv
-from benchmarks.peers import masked, recurrent
+from benchmarks.peers import masked, recurrent, right_answers
 from benchmarks.rows import MASTERY, Form, Row
 from benchmarks.training import HARDEST
 from mna.training import Run, from_profile
@@ -77,20 +75,6 @@ def ours(seed: int, limit: float, **ppo) -> Trial:
     return trial(practise, judge, limit)
 
 
-def greedy_accuracy(model: BaseAlgorithm, env: VecEnv, masks: bool) -> float:
-    """The share of right answers when a peer plays one problem of each row of the environment greedily."""
-    seen, state, first = env.reset(), None, np.ones(env.num_envs, dtype=bool)
-    correct, playing = np.zeros(env.num_envs, dtype=bool), np.ones(env.num_envs, dtype=bool)
-    while playing.any():
-        options = dict(action_masks=np.stack(env.env_method("action_masks"))) if masks else {}
-        actions, state = model.predict(seen, state, first, deterministic=True, **options)
-        seen, _, first, infos = env.step(actions)
-        for i in (first & playing).nonzero()[0]:
-            correct[i] = infos[i]["correct"]
-        playing &= ~first
-    return float(correct.mean())
-
-
 def peer(make: Callable[..., BaseAlgorithm], masks: bool, seed: int, limit: float, **settings) -> Trial:
     """A peer with the settings of one trial."""
     model = make(seed, **settings)
@@ -101,7 +85,7 @@ def peer(make: Callable[..., BaseAlgorithm], masks: bool, seed: int, limit: floa
         model.learn(max(size, EVERY // 4), reset_num_timesteps=model.num_timesteps == 0)
         return model.num_timesteps
 
-    return trial(practise, lambda: greedy_accuracy(model, env, masks), limit)
+    return trial(practise, lambda: float(right_answers(model, env, masks).mean()), limit)
 
 
 OURS = [dict(), dict(learning_rate=1e-3), dict(learning_rate=2.5e-3)]

@@ -30,13 +30,6 @@ def advance(run: Run, decisions: float, until: str | None = None) -> float:
     return time.process_time() - began
 
 
-def rate(run: Run, decisions: int) -> float:
-    """Decisions/s over the next so many decisions."""
-    before = run.decisions
-    seconds = advance(run, before + decisions)
-    return (run.decisions - before) / seconds
-
-
 def from_nothing(seed: int, whole: bool) -> tuple[float, float, float]:
     """One run of the seed profile: (decisions/s, seconds to mastery, decisions to mastery), infinite if it failed.
 
@@ -65,12 +58,13 @@ def seed_ladder(form: Form) -> Iterator[Row]:
 
 
 def full_profile(form: Form) -> Iterator[Row]:
-    repeats, decisions = (1, 40_000) if form.short else (3, 100_000)
-    rates = [rate(Run(from_profile("full", seed=form.seed + i)), decisions) for i in range(repeats)]
-    budget = from_profile("full").decisions
-    yield Row("training, full profile", "decisions/s", rates, note=f"the first {decisions:,} decisions")
-    yield Row("full profile, 2 M decisions", "min", [budget / rate / 60 for rate in rates], at_most=5,
-              note="projected from that stretch, where iterations are small; whole: results/full_profile.jsonl")
+    """A whole run, some minutes long; of the short form only its start, where iterations are small."""
+    run, budget = Run(from_profile("full", seed=form.seed)), 40_000 if form.short else from_profile("full").decisions
+    seconds = advance(run, budget)
+    yield Row("training, full profile", "decisions/s", [run.decisions / seconds],
+              note=f"the first {budget:,} decisions" if form.short else "whole budget")
+    if not form.short:
+        yield Row("full profile, 2 M decisions", "min", [seconds / 60], at_most=5, note="whole run, judgements counted")
 
 
 def measure(form: Form) -> Iterator[Row]:

@@ -4,7 +4,8 @@ import json
 import math
 import subprocess
 import sys
-from dataclasses import replace
+import time
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import gymnasium as gym
@@ -12,14 +13,16 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks import compare, growth, report
+from benchmarks import compare, growth, parts, report
 from benchmarks.arithmetic import matmul_rate, operations, training_rate
 from benchmarks.environment import rate
 from benchmarks.process import BenchmarkError
 from benchmarks.rows import Row, number
 from benchmarks.training import advance
+from mna.baselines import COMPARED
 from mna.curriculum import CurriculumConfig
-from mna.environments import SEED_LADDER
+from mna.environments import SEED_LADDER, MNAError, Registers, generate, legal_actions, take_action
+from mna.evaluation import TRIALS, Experiment, summary
 from mna.training import Run, TrainingConfig
 
 ROOT = Path(__file__).parent.parent
@@ -71,7 +74,59 @@ def test_peers_learn_on_it_and_are_judged_on_the_hardest_level(peer_env):
         model.learn(64)
         assert model.num_timesteps == 64
         env = peer_env.PeerEnv(20, levels=(race.HARDEST,), any_action=not masks)
-        assert 0 <= race.greedy_accuracy(model, env, masks) < 1
+        assert 0 <= peers.right_answers(model, env, masks).mean() < 1
+
+
+class AnyLegal:
+    """An agent of sb3-contrib's kind that takes a legal action by chance."""
+
+    def __init__(self):
+        self.rng = np.random.default_rng(0)
+
+    def predict(self, seen, state, first, deterministic, action_masks):
+        return (self.rng.random(action_masks.shape) * action_masks).argmax(1), None
+
+
+def test_an_exam_holds_its_split_level_by_level_and_counts_the_first_problem_of_each_row(peer_env):
+    from benchmarks.peers import right_answers
+
+    levels = ("add", "one_op")
+    exam = peer_env.Exam(30, levels, "test", seed=1)
+    level, rng = torch.arange(2).repeat_interleave(30), torch.Generator().manual_seed(1)
+    problems = generate(level, levels, rng, "test", trim=False)
+    registers, right, over = Registers.start(problems), torch.zeros(60, dtype=bool), torch.zeros(60, dtype=bool)
+    agent = AnyLegal()
+    while not over.all():
+        actions, _ = agent.predict(None, None, None, True, legal_actions(registers).numpy())
+        feedback = take_action(registers, torch.from_numpy(actions))
+        right |= feedback.correct & feedback.done & ~over
+        over |= feedback.done
+    assert 0 < right.sum() < 60
+    for _ in range(2):  # the same problems again
+        assert right_answers(AnyLegal(), exam, masks=True).tolist() == right.tolist()
+
+
+# ---------------------------------------------------------------- the peers among the evidence
+
+
+def test_a_peer_leaves_what_the_other_agents_leave(peer_env):
+    from benchmarks import agents
+
+    runs = agents.table(smoke=True)
+    assert all(list(learner.trials) == list(TRIALS) for learner in agents.LEARNERS.values())
+    done = [asdict(run) | agents.perform(replace(run, problems=5), []) for run in runs if "Maskable" in run.name
+            and run.kind == "trial"]  # fmt: skip
+    found = agents.perform(Experiment("agent", "MaskablePPO", 0, 4_096, 5), done)
+    assert found["trial"] in TRIALS and found["decisions"] == 4_096
+    assert found["history"][-1][0] == 4_096 and len(found["history"][-1][1]) == len(found["levels"]) == len(COMPARED)
+    assert np.isfinite(summary([found] * 2, COMPARED)["iqm"])
+
+
+def test_a_peer_without_trials_is_refused(peer_env):
+    from benchmarks import agents
+
+    with pytest.raises(MNAError, match="no trial of 'MaskablePPO'"):
+        agents.perform(Experiment("agent", "MaskablePPO", 0, 4_096, 5), [])
 
 
 # ---------------------------------------------------------------- the race
@@ -143,7 +198,7 @@ def test_operations_of_a_linear_layer_are_those_counted_by_hand():
 
 
 def test_the_share_of_the_arithmetic_bound_is_a_share():
-    each, reached = training_rate(Run(TINY), 2)
+    each, reached = training_rate(Run(TINY), 200)
     assert each > 0 and 0 < reached / matmul_rate(512, 3) < 1
 
 
@@ -154,6 +209,14 @@ def test_training_stops_at_the_decisions_or_the_mastery_asked_for():
     run.curriculum.first_mastered["add"], before = 1, run.decisions
     advance(run, math.inf, until="add")
     assert run.decisions == before
+
+
+def test_the_parts_of_training_fill_its_time():
+    config = replace(TINY, decisions=1_000)
+    start = time.process_time()
+    spent = parts.spent_on(Run(config))
+    assert sum(spent.values()) <= time.process_time() - start
+    assert set(spent) == {"play", "update", "judge", "the rest"} and min(spent.values()) > 0
 
 
 def test_the_environment_alone_plays_and_its_parts_fit_into_the_whole():
