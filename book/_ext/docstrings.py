@@ -1,7 +1,8 @@
 """Show docstrings in the API page as they are written.
 
 They are plain text, with `*`, `|` and columns that line up, and not reStructuredText. The first paragraph
-becomes a sentence of the page, with code between its backquotes; the rest keeps its lines.
+becomes a sentence of the page, with code between its backquotes; the rest keeps its lines, but for long ones:
+they break where the page is full, not where the module's lines are.
 """
 
 import re
@@ -18,6 +19,7 @@ def as_plain_text(app, what, name, obj, options, lines):
     summary, _, rest = "\n".join(lines).strip().partition("\n\n")
     lines[:] = [sentence(line) for line in summary.splitlines()]
     if rest.strip():
+        rest = re.sub(r"(?<=.{90})\n(?! )", " ", rest)
         lines += ["", ".. code-block:: text", "", *(f"   {line}" for line in rest.splitlines())]
     lines.append("")
 
