@@ -60,8 +60,9 @@ bench: .venv/.bench ## measure speed beside other agents (SHORT=1: 3 minutes; BA
 	@$(BIN)/python -m benchmarks $(if $(SHORT),--short) $(if $(BASE),--base '$(BASE)')
 
 # PROFILE is also the book's, whose default is no profile of these runs.
-evidence: .venv/.stamp ## make the runs of chapter 7 (PROFILE=smoke: a check; KEEP=1: count runs of other code)
+evidence: .venv/.bench ## make the runs of chapter 7 (PROFILE=smoke: a check; KEEP=1: count runs of other code)
 	@OMP_NUM_THREADS=1 $(BIN)/python -m mna evidence --profile $(if $(filter smoke,$(PROFILE)),smoke,full) $(if $(KEEP),--keep)
+	@OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.agents $(if $(filter smoke,$(PROFILE)),--smoke) $(if $(KEEP),--keep)
 
 clean: ## remove what was built; .venv and node_modules stay
 	rm -rf _build .pytest_cache .ruff_cache .hypothesis *.egg-info

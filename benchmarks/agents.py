@@ -17,6 +17,7 @@ from pathlib import Path
 
 import torch
 from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.callbacks import BaseCallback
 
 from benchmarks.peer_env import Exam
 from benchmarks.peers import masked, recurrent, right_answers
@@ -47,12 +48,17 @@ class Learner:
 ROLLOUT = dict(num_envs=64, n_steps=32, batch_size=256)
 LEARNERS = {
     "MaskablePPO": Learner(
-        masked, True, ROLLOUT | dict(width=128, n_epochs=10, learning_rate=1e-3, ent_coef=0.06),
-        dict(as_is={}, slow=dict(learning_rate=5e-4), fast=dict(learning_rate=2e-3), curious=dict(ent_coef=0.1))),
+        masked, True, ROLLOUT | dict(width=128, n_epochs=10, learning_rate=2e-3, ent_coef=0.06),
+        dict(as_is={}, slow=dict(learning_rate=1e-3), fast=dict(learning_rate=4e-3), curious=dict(ent_coef=0.1))),
     "RecurrentPPO": Learner(
-        recurrent, False, ROLLOUT | dict(n_epochs=8, learning_rate=1e-3, ent_coef=0.02),
-        dict(as_is={}, slow=dict(learning_rate=5e-4), fast=dict(learning_rate=2e-3), curious=dict(ent_coef=0.05))),
+        recurrent, False, ROLLOUT | dict(n_epochs=8, learning_rate=2e-3, ent_coef=0.02),
+        dict(as_is={}, slow=dict(learning_rate=1e-3), fast=dict(learning_rate=4e-3), curious=dict(ent_coef=0.05))),
 }  # fmt: skip
+
+
+def falling(first: float) -> Callable[[float], float]:
+    """A learning rate that falls to a tenth of its first value, as ours does; of the share of training that is left."""
+    return lambda left: first * (0.1 + 0.9 * left)
 
 
 def table(smoke: bool) -> list[Experiment]:
@@ -70,30 +76,44 @@ def examined(model: BaseAlgorithm, masks: bool, n: int, seed: int, split: str) -
     return right_answers(model, exam, masks).reshape(len(COMPARED), n).mean(1).tolist()
 
 
-def practised(model: BaseAlgorithm, masks: bool, budget: int) -> list[tuple[int, list[float]]]:
-    """Train to the end of the budget, which no roll-out passes. Returns (decisions, accuracies) of each judgement."""
-    size, every, history = model.n_steps * model.n_envs, budget // JUDGEMENTS, []
-    while (decisions := model.num_timesteps) + size <= budget:
-        model.learn(size, reset_num_timesteps=not decisions)
-        if model.num_timesteps // every > decisions // every or model.num_timesteps + size > budget:
-            shares = examined(model, masks, JUDGED, model.num_timesteps, "train")
-            history.append((model.num_timesteps, shares))
-    return history
+class Judge(BaseCallback):
+    """Judges a peer between its roll-outs, as often as ours is: `history` has (decisions, accuracies), oldest first."""
+
+    def __init__(self, masks: bool, every: int):
+        super().__init__()
+        self.masks, self.every, self.history, self.judged = masks, every, [], 0
+
+    def judge(self) -> None:
+        shares = examined(self.model, self.masks, JUDGED, self.model.num_timesteps, "train")
+        self.judged = self.model.num_timesteps
+        self.history.append((self.judged, shares))
+
+    def _on_rollout_start(self) -> None:
+        if self.model.num_timesteps - self.judged >= self.every:
+            self.judge()
+
+    def _on_training_end(self) -> None:
+        self.judge()
+
+    def _on_step(self) -> bool:
+        return True
 
 
 def perform(run: Experiment, done: list[dict]) -> dict:
     """Carry out one run; `done` are the finished ones. Returns what it found, as the chapter's runs do."""
     name, _, trial = run.name.partition(".")
     learner, trial = LEARNERS[name], trial or best_trial(name, done)
-    model = learner.make(run.seed, levels=COMPARED, **learner.base | learner.trials[trial])
-    history = practised(model, learner.masks, run.budget)
+    settings = learner.base | learner.trials[trial]
+    model = learner.make(run.seed, levels=COMPARED, **settings | dict(learning_rate=falling(settings["learning_rate"])))
+    judge, size = Judge(learner.masks, run.budget // JUDGEMENTS), model.n_steps * model.n_envs
+    model.learn(run.budget // size * size, judge)  # whole roll-outs, so that the budget is not passed
     shares = examined(model, learner.masks, run.problems, run.seed, "test")
     levels = {}
     for level, share in zip(COMPARED, shares, strict=True):
         low, high = wilson_interval(share, run.problems)
         levels[level] = dict(accuracy=share, low=low, high=high, problems=run.problems)
-    moments = {level: [n for n, judged in history if judged[i] >= MASTERY] for i, level in enumerate(COMPARED)}
-    return dict(ladder=list(COMPARED), decisions=model.num_timesteps, trial=trial, levels=levels, history=history,
+    moments = {level: [n for n, judged in judge.history if judged[i] >= MASTERY] for i, level in enumerate(COMPARED)}
+    return dict(ladder=list(COMPARED), decisions=model.num_timesteps, trial=trial, levels=levels, history=judge.history,
                 parameters=sum(weight.numel() for weight in model.policy.parameters()),
                 first_mastered={level: found[0] for level, found in moments.items() if found})
 

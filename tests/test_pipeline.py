@@ -111,8 +111,9 @@ def test_the_readme_quotes_the_kept_runs():
 def bench_record(tmp_path):
     """A record of `make bench` in which one peer gets there and the other does not."""
     values = {
-        "ours, beside the peers": 12_345.6, "MaskablePPO, for throughput": 4_000, "RecurrentPPO, for throughput": 987.6,
-        "memory of training over an idle import torch, seed profile": 99.9, "share of the arithmetic bound": 31.44,
+        "ours, defaults": 12_345.6, "MaskablePPO, defaults": 4_000, "RecurrentPPO, defaults": 987.6,
+        "ours, for throughput": 2e4, "MaskablePPO, for throughput": 3e4, "RecurrentPPO, for throughput": 5e3,
+        "full profile, 2 M decisions": 3.456, "memory of training over an idle import torch, seed profile": 99.9, "share of the arithmetic bound": 31.44,
         "environment, seed ladder": 1.5e6, "training, seed ladder": 23_456.7,
     }  # fmt: skip
     rows = [{"name": name, "value": value} for name, value in values.items()]
@@ -125,11 +126,12 @@ def bench_record(tmp_path):
 
 
 def test_the_table_of_speed_says_who_got_there_and_who_did_not(tmp_path):
-    head, _, rates, seconds = record.speed_table(bench_record(tmp_path)).splitlines()
+    head, _, rates, many, seconds = record.speed_table(bench_record(tmp_path)).splitlines()
     assert head == "| one core | ours | MaskablePPO | RecurrentPPO |"
-    assert rates.endswith("| 12,346 | 4,000 | 988 |") and seconds.endswith("| 3.04 | 44 | not in 60; best 12.5 % |")
+    assert rates.endswith("| 12,346 | 4,000 | 988 |") and many.endswith("| 20,000 | 30,000 | 5,000 |")
+    assert seconds.endswith("| 3.04 | 44 | not in 60; best 12.5 % |")
     said = record.speed_in_words(bench_record(tmp_path))
-    for part in ("99.9 MB", "31.4 %", "1,500,000 decisions", "23,457 decisions", "(a core, 2026-01-02"):
+    for part in ("99.9 MB", "31.4 %", "1,500,000 decisions", "23,457 decisions", "3.46 minutes", "(a core, 2026-01-02"):
         assert part in said
 
 

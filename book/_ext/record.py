@@ -177,15 +177,16 @@ def speed_table(bench):
         return ""
     rows = bench["rows"]
 
-    def rate(side):
-        return quantity(rows["ours, beside the peers" if side == "ours" else f"{side}, for throughput"]["value"])
+    def rate(how):
+        return lambda side: quantity(rows[f"{side}, {how}"]["value"])
 
     def seconds(side):
         value, data = (rows[f"race to 99 % on {HARDEST}, {side}"][part] for part in ("value", "data"))
         best = max(share for curve in data["curves"] for _, _, share in curve)
         return quantity(value) if value else f"not in {data['limit']:.0f}; best {percent(best)}"
 
-    lines = [("decisions a second, training, the first 20,000", rate),
+    lines = [("decisions a second, training, at the defaults", rate("defaults")),
+             ("the same, 1,024 problems at once", rate("for throughput")),
              (f"from nothing to 99 % on `{HARDEST}`, seconds", seconds)]
     table = [("one core", *SIDES), ("---",) * 4, *((what, *map(cell, SIDES)) for what, cell in lines)]
     return "\n".join(f"| {' | '.join(cells)} |" for cells in table)
@@ -195,11 +196,13 @@ def speed_in_words(bench):
     """How fast training is, what it needs, and where that was measured."""
     if bench is None:
         return "Nothing is measured yet; `make bench` does it."
-    whole, memory, share, alone = (quantity(bench["rows"][name]["value"]) for name in (
-        "training, seed ladder", "memory of training over an idle import torch, seed profile",
+    whole, full, memory, share, alone = (quantity(bench["rows"][name]["value"]) for name in (
+        "training, seed ladder", "full profile, 2 M decisions",
+        "memory of training over an idle import torch, seed profile",
         "share of the arithmetic bound", "environment, seed ladder"))
     return (
-        f"Over its whole budget the seed profile makes {whole} decisions a second, judgements included. "
+        f"Over its whole budget the seed profile makes {whole} decisions a second, judgements included; the full one "
+        f"takes {full} minutes. "
         f"Training takes {memory} MB more than an idle `import torch`, and does {share} % of the arithmetic that the "
         f"core could; problems, calculator and verifier alone make {alone} decisions a second. "
         f"({bench['machine']}, {bench['date']}, commit {bench['commit']}; processor seconds of one thread)"
