@@ -25,7 +25,8 @@ def run(path):
     chapter = nbformat.read(path, as_version=4)
     os.environ["TQDM_DISABLE"] = "1"  # progress bars are for whoever runs a chapter, not for its saved outputs
     start = time.perf_counter()
-    NotebookClient(chapter, timeout=600, resources={"metadata": {"path": path.parent}}).execute()
+    resources = {"metadata": {"path": path.parent}}
+    NotebookClient(chapter, timeout=600, coalesce_streams=True, resources=resources).execute()
     seconds = time.perf_counter() - start
     return chapter, {
         "date": datetime.now(UTC).date().isoformat(),
