@@ -113,7 +113,8 @@ def bench_record(tmp_path):
     values = {
         "ours, defaults": 12_345.6, "MaskablePPO, defaults": 4_000, "RecurrentPPO, defaults": 987.6,
         "ours, for throughput": 2e4, "MaskablePPO, for throughput": 3e4, "RecurrentPPO, for throughput": 5e3,
-        "full profile, 2 M decisions": 3.456, "memory of training over an idle import torch, seed profile": 99.9, "share of the arithmetic bound": 31.44,
+        "full profile, 2 M decisions": 3.456,
+        "memory of training over an idle import torch, seed profile": 99.9, "share of the arithmetic bound": 31.44,
         "environment, seed ladder": 1.5e6, "training, seed ladder": 23_456.7,
     }  # fmt: skip
     rows = [{"name": name, "value": value} for name, value in values.items()]
