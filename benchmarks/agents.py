@@ -40,7 +40,7 @@ class Learner:
     make: Callable[..., BaseAlgorithm]
     masks: bool
     base: dict
-    "Settings of all trials: the best of some that were tried on the seed of the trials before."
+    "Settings of all trials, found with about ten runs on the seed of the trials."
     trials: dict[str, dict]
     "What each changes, by the names that our trials have."
 
@@ -77,7 +77,7 @@ def examined(model: BaseAlgorithm, masks: bool, n: int, seed: int, split: str) -
 
 
 class Judge(BaseCallback):
-    """Judges a peer between its roll-outs, as often as ours is: `history` has (decisions, accuracies), oldest first."""
+    """Judges a peer between its roll-outs, about as often as ours is; `history` has (decisions, accuracies)."""
 
     def __init__(self, masks: bool, every: int):
         super().__init__()
