@@ -48,6 +48,9 @@ def test_a_chapter_names_its_language_and_its_module(chapter):
     assert metadata["nbdev"]["default_exp"] == MODULES.get(chapter.stem, chapter.stem.partition("_")[2])
 
 
+WIDGET_STATE = "application/vnd.jupyter.widget-state+json"
+
+
 def shows(cell):
     """Does a cell show a picture or a replay without a kernel?"""
     return any({"image/png", "text/html"} & output.get("data", {}).keys() for output in cell.get("outputs", []))
@@ -56,9 +59,19 @@ def shows(cell):
 @each_chapter
 def test_a_widget_is_never_the_only_way_to_see_something(chapter):
     found = cells(chapter)
-    widgets = [i for i, (cell, source) in enumerate(found) if cell["cell_type"] == "code" and "interact(" in source]
+    widgets = [i for i, (cell, source) in enumerate(found) if cell["cell_type"] == "code" and "interactive(" in source]
     alone = [found[i][0]["id"] for i in widgets if not any(shows(cell) for cell, _ in found[max(0, i - 3):i + 4])]
     assert not alone, f"no picture stands near {alone}"
+
+
+@each_chapter
+def test_no_widget_shows_its_picture_through_an_output_widget(chapter):
+    """nbclient answers each of its messages on the socket on which it awaits the cell's reply, and may miss that reply
+    (https://github.com/jupyter/nbclient/issues/312): `make book` would hang."""
+    models = json.loads(chapter.read_text())["metadata"].get("widgets", {}).get(WIDGET_STATE, {}).get("state", {})
+    outputs = [model["state"].get("outputs") for model in models.values() if model["model_name"] == "OutputModel"]
+    pictures = [model["state"].get("value") for model in models.values() if model["model_name"] == "HTMLModel"]
+    assert not any(outputs) and len(pictures) == len(outputs) and all(pictures)
 
 
 @each_chapter
