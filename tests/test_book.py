@@ -65,6 +65,16 @@ def test_a_widget_is_never_the_only_way_to_see_something(chapter):
 
 
 @each_chapter
+def test_every_picture_has_a_caption_with_its_number(chapter):
+    """Two pictures in a row share the caption under the second one."""
+    found, number = cells(chapter), int(chapter.stem[:2])
+    under = [found[i + 1] for i, (cell, _) in enumerate(found) if shows(cell)]
+    captions = [text for cell, text in under if not shows(cell)]
+    assert [text.partition(". ")[0] for text in captions] == [
+        f"*Figure {number}.{i + 1}" for i in range(len(captions))]
+
+
+@each_chapter
 def test_no_widget_shows_its_picture_through_an_output_widget(chapter):
     """nbclient answers each of its messages on the socket on which it awaits the cell's reply, and may miss that reply
     (https://github.com/jupyter/nbclient/issues/312): `make book` would hang."""
@@ -197,14 +207,32 @@ def test_a_link_takes_the_first_use_of_the_longest_term_and_no_verb():
     assert paragraph.astext() == "We answer to answer; memory buffers, memory and Answers, answer." and not terms
 
 
-def test_an_equation_that_is_cited_is_a_link_and_one_that_is_missing_is_told(monkeypatch):
+def test_a_formula_or_picture_that_is_cited_is_a_link_and_one_that_is_missing_is_told(monkeypatch):
     told = []
     monkeypatch.setattr(links.logger, "warning", lambda message, *parts, **where: told.append(message % parts))
-    paragraph = nodes.paragraph("", "", nodes.Text("See eq. (2.1), and eq. (9.9) too."))
-    links.link_equations(paragraph[0], {"eq. (2.1)": 1}, lambda child, place: nodes.strong("", "", child))
-    assert [node.astext() for node in paragraph.findall(nodes.strong)] == ["eq. (2.1)"]
-    assert paragraph.astext() == "See eq. (2.1), and eq. (9.9) too." and told == [
-        "eq. (9.9) is cited, and no formula has that \\tag"]
+    text = "Figure 2.3 draws eq. (2.1), and eq. (9.9) is in figure 2.4."
+    paragraph = nodes.paragraph("", "", nodes.Text(text))
+    labels = {"eq. (2.1)": 1, "figure 2.3": 2}
+    links.link_numbered(paragraph[0], labels, lambda child, place: nodes.strong("", "", child, classes=[str(place)]))
+    assert [(node.astext(), node["classes"]) for node in paragraph.findall(nodes.strong)] == [
+        ("Figure 2.3", ["2"]), ("eq. (2.1)", ["1"])]
+    assert paragraph.astext() == text and told == [
+        f"{name} is cited, and nothing has that number" for name in ("eq. (9.9)", "figure 2.4")]
+
+
+@each_chapter
+def test_every_number_of_a_formula_or_picture_is_a_place_that_its_citations_lead_to(chapter, book):
+    pages, _ = book
+    soups = {page.name: soup for page, soup in pages.items()}
+    here = soups[f"{chapter.stem}.html"]
+    cited = [link for link in here.select("a.term") if links.NUMBERED.fullmatch(link.get_text())]
+    for link in cited:
+        page, _, anchor = link["href"].partition("#")
+        place = (soups[Path(page).name] if page else here).find(id=anchor)
+        number = re.search(r"[\d.]+\d", link.get_text())[0]
+        assert number in place.get_text(), f"{link}: {place}"
+    plain = re.findall(links.NUMBERED, re.sub(r"Figure [\d.]+\. ", "", here.article.get_text()))
+    assert len(cited) == len(plain)
 
 
 @pytest.mark.parametrize("code, linked", [("play", True), ("play(agent)", True), ("play.x", False), ("agent", False)])

@@ -1,6 +1,7 @@
 """Links that a chapter need not spell out: a term's first use leads to the glossary, that of a name to the API page.
 
-And "eq. (4.1)" leads to the formula with `\\tag{4.1}`, in whatever chapter it stands.
+And "eq. (4.1)" leads to the formula with `\\tag{4.1}`, "figure 4.1" to the picture whose caption begins "Figure 4.1.",
+in whatever chapter it stands.
 
 In Jupyter and in Colab the chapters stay plain Markdown.
 """
@@ -44,22 +45,34 @@ def link_names(literal, names, link):
         literal.replace_self(link(literal.deepcopy(), names.pop(name[1])))
 
 
-def label_equations(app, doctree):
-    """Give each numbered formula an anchor, and tell the other pages of it."""
+NUMBERED = re.compile(r"(eq\. \([\d.]+\)|[Ff]igure \d+\.\d+)")  # how a text names a formula or a picture
+
+
+def label_numbered(app, doctree):
+    """Give each numbered formula and each caption an anchor, and tell the other pages of it."""
+
+    def label(node, name):
+        node["ids"].append(nodes.make_id(name))
+        app.env.domaindata["std"]["anonlabels"][name] = app.env.docname, node["ids"][-1]
+
     for formula in doctree.findall(nodes.math_block):
         if tag := re.search(r"\\tag\{([\d.]+)\}", formula.astext()):
-            formula["ids"].append(f"eq-{tag[1].replace('.', '-')}")
-            app.env.domaindata["std"]["anonlabels"][f"eq. ({tag[1]})"] = app.env.docname, formula["ids"][-1]
+            label(formula, f"eq. ({tag[1]})")
+    for paragraph in doctree.findall(nodes.paragraph):
+        caption = re.match(r"Figure (\d+\.\d+)\.", paragraph.astext())
+        if caption and isinstance(paragraph[0], nodes.emphasis):
+            label(paragraph, f"figure {caption[1]}")
 
 
-def link_equations(text, labels, link):
-    """Replace each "eq. (4.1)" in a text node by a link."""
-    parts = re.split(r"(eq\. \([\d.]+\))", text.astext())
-    for name in parts[1::2]:
-        if name not in labels:
-            logger.warning("%s is cited, and no formula has that \\tag", name, location=text.parent)
-    text.parent.replace(text, [link(nodes.Text(part), labels[part]) if part in labels else nodes.Text(part)
-                               for part in parts if part])
+def link_numbered(text, labels, link):
+    """Replace each "eq. (4.1)" and each "figure 4.1" in a text node by a link."""
+    parts = NUMBERED.split(text.astext())
+    for i, part in enumerate(parts):
+        place = labels.get(part[:1].lower() + part[1:])
+        if i % 2 and place is None:
+            logger.warning("%s is cited, and nothing has that number", part, location=text.parent)
+        parts[i] = link(nodes.Text(part), place) if i % 2 and place else nodes.Text(part)
+    text.parent.replace(text, [part for part in parts if part.astext()])
 
 
 def add_links(app, doctree, page):
@@ -74,8 +87,8 @@ def add_links(app, doctree, page):
     terms, offered = dict(std["terms"]), names(app.env)
     for paragraph in list(doctree.findall(nodes.paragraph)):
         for part in list(paragraph.children):
-            if isinstance(part, nodes.Text) and "eq. (" in part:
-                link_equations(part, std["anonlabels"], link)
+            if isinstance(part, nodes.Text) and NUMBERED.search(part):
+                link_numbered(part, std["anonlabels"], link)
         for part in list(paragraph.children):
             if isinstance(part, nodes.Text):
                 link_terms(part, terms, link)
@@ -84,6 +97,6 @@ def add_links(app, doctree, page):
 
 
 def setup(app):
-    app.connect("doctree-read", label_equations)
+    app.connect("doctree-read", label_numbered)
     app.connect("doctree-resolved", add_links)
     return {"parallel_read_safe": True}
