@@ -1,11 +1,12 @@
 """Show docstrings in the API page as they are written.
 
 They are plain text, with `*`, `|` and columns that line up, and not reStructuredText. The first paragraph
-becomes a sentence of the page, with code between its backquotes; the rest keeps its lines, but for long ones:
-they break where the page is full, not where the module's lines are.
+becomes a sentence of the page, with code between its backquotes; the rest, all in the letters of code, keeps its
+lines, but for long ones: they break where the page is full, not where the module's lines are.
 """
 
 import re
+from enum import EnumType
 
 
 def sentence(line):
@@ -19,11 +20,19 @@ def as_plain_text(app, what, name, obj, options, lines):
     summary, _, rest = "\n".join(lines).strip().partition("\n\n")
     lines[:] = [sentence(line) for line in summary.splitlines()]
     if rest.strip():
-        rest = re.sub(r"(?<=.{90})\n(?! )", " ", rest)
+        rest = re.sub(r"(?<=.{90})\n(?! )", " ", rest).replace("`", "")
         lines += ["", ".. code-block:: text", "", *(f"   {line}" for line in rest.splitlines())]
     lines.append("")
 
 
+def plain_signature(app, what, name, obj, options, signature, returned):
+    """An enumeration is not called; a default that is made afresh each time has no name."""
+    if isinstance(obj, EnumType):
+        return "", returned
+    return signature and signature.replace("<factory>", "..."), returned
+
+
 def setup(app):
     app.connect("autodoc-process-docstring", as_plain_text)
+    app.connect("autodoc-process-signature", plain_signature)
     return {"parallel_read_safe": True}
