@@ -1,4 +1,6 @@
-"""How speed and memory grow: problems at once, problem length, slots, width and threads; each point in a fresh process.
+"""How speed and memory grow: problems at once, problem length, slots, width and threads.
+
+Each point is measured in fresh processes, all points in turns, so that no disturbance of the machine hits one alone.
 
 `python -m benchmarks.growth POINT` prints a point's decisions/s and its process's peak memory in MB.
 """
@@ -12,16 +14,16 @@ from dataclasses import asdict, dataclass, replace
 from benchmarks.footprint import MB, said
 from benchmarks.rows import Form, Row
 
-ITERATIONS = 3
-
+TURNS = 3
+ITERATIONS = 12  # of a turn, after one to warm up
 
 AXES = {
     "environment": "environment alone, {problems:,} problems",
     "problems": "{problems:,} problems",
     "level": "level {level}",
-    "slots": "{slots} slots",
+    "slots": "slots {slots}",
     "width": "width {width}",
-    "threads": "{threads} threads, wall clock",
+    "threads": "threads {threads}, wall clock",
 }
 
 
@@ -53,7 +55,7 @@ POINTS = [
 
 
 def training_rate(point: Point) -> float:
-    """Decisions/s of a few iterations with a fresh agent; of the wall clock, where there may be several threads."""
+    """Decisions/s of the first iterations of a fresh agent; of the wall clock, where there may be several threads."""
     from mna.network import NetworkConfig
     from mna.training import Run, TrainingConfig
 
@@ -75,10 +77,13 @@ def environment_rate(point: Point) -> float:
 
 
 def measure(form: Form) -> Iterator[Row]:
-    for point in POINTS:
-        rate, peak = json.loads(said("-m", "benchmarks.growth", json.dumps(asdict(point))).stdout)
-        yield Row(f"growth: {point}", "decisions/s", [rate], note=f"{peak:,.0f} MB the whole process",
-                  data=asdict(point) | dict(megabytes=peak))
+    found = {point: [] for point in POINTS}
+    for point in POINTS * TURNS:
+        found[point].append(json.loads(said("-m", "benchmarks.growth", json.dumps(asdict(point))).stdout))
+    for point, turns in found.items():
+        rates, peaks = zip(*turns, strict=True)
+        yield Row(f"growth: {point}", "decisions/s", list(rates), note=f"{max(peaks):,.0f} MB the whole process",
+                  data=asdict(point) | dict(megabytes=max(peaks)))
 
 
 def main(text: str) -> None:

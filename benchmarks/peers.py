@@ -16,14 +16,14 @@ from sb3_contrib import MaskablePPO, RecurrentPPO
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.vec_env import VecEnv
 
+from benchmarks.arithmetic import operations
 from benchmarks.peer_env import NAME, AnyAction, PeerEnv
-from benchmarks.rows import Form, Row
+from benchmarks.rows import PROBLEMS, Form, Row
 from benchmarks.training import advance
 from mna.environments import SEED_LADDER
 from mna.training import Run, from_profile
 
 WIDTH = from_profile("seed").network.width
-PROBLEMS = 1024  # at once, for throughput
 MINIBATCH = 4096  # decisions, for throughput; one of ours holds half of the problems, with some eight decisions each
 SETTINGS = dict(n_steps=16, batch_size=512, n_epochs=from_profile("seed").ppo.epochs, device="cpu")
 ONE_LSTM = dict(lstm_hidden_size=WIDTH, shared_lstm=True, enable_critic_lstm=False)  # the fastest that it offers
@@ -91,6 +91,12 @@ def learning_rate_of(model: BaseAlgorithm, rollouts: int) -> float:
     return (model.num_timesteps - before) / (time.process_time() - start)
 
 
+def arithmetic(model: BaseAlgorithm) -> float:
+    """Floating point operations a decision of a peer's matrix products, over one roll-out with its update."""
+    size = model.n_steps * model.n_envs
+    return operations(lambda: model.learn(size)) / size
+
+
 def ours(seed: int, how: str) -> float:
     """Decisions/s of the seed profile over its whole budget; for throughput with many problems from the start."""
     config = from_profile("seed", seed=seed)
@@ -114,3 +120,5 @@ def measure(form: Form) -> Iterator[Row]:
             yield Row(f"{name}, {how}", "decisions/s", found)
             ratios = [one / other for one, other in zip(mine, found, strict=True)]
             yield Row(f"ours over {name}, {how}", "times", ratios, at_least=BARS[how])
+    (fast, *_), how = PEERS["for throughput"], "for throughput"
+    yield Row(f"arithmetic of a decision, {fast.name}, {how}", "kFLOP", [arithmetic(fast.make(form.seed)) / 1e3])

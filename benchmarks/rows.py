@@ -4,6 +4,7 @@ import math
 from dataclasses import dataclass, field
 from statistics import median
 
+PROBLEMS = 1024  # at once, where a side is measured for throughput
 MASTERY = 0.99  # greedy accuracy on fresh problems from which on a level counts as reached
 
 

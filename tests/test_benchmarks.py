@@ -188,7 +188,7 @@ def test_each_side_has_the_same_number_of_settings(race):
 def test_points_of_growth_are_told_apart_and_each_is_varied_along_its_axis():
     assert len({str(point) for point in growth.POINTS}) == len(growth.POINTS)
     assert {point.axis for point in growth.POINTS} == set(growth.AXES)
-    assert str(growth.Point("threads", threads=2)) == "2 threads, wall clock"
+    assert str(growth.Point("threads", threads=2)) == "threads 2, wall clock"
 
 
 def test_operations_of_a_linear_layer_are_those_counted_by_hand():
