@@ -1,7 +1,7 @@
 """Time from nothing to 99 % on the hardest level of the seed ladder, beside the peers, on one thread.
 
-All practise on the seed ladder. Greedy accuracy is judged now and then on fresh problems of the hardest level, by the
-same rule, and the judging is on the clock. Each side has the same number of settings, those that its users would try
+All practise on the seed ladder. Greedy accuracy is judged now and then on as many fresh problems of the hardest level, by
+the same rule, and the judging is on the clock; so is what our curriculum asks for, a small judgement of every level. Each side has the same number of settings, those that its users would try
 first. The best is chosen in short trials on one seed, and counted in long ones on others; a side that gets nowhere on
 the first of these is not run on the rest. In choosing, no trial goes on beyond the quickest of its side. Kept are the
 curves of what is counted: (processor seconds, decisions, accuracy) of every judgement.
@@ -21,6 +21,7 @@ from benchmarks.peer_env import PeerEnv
 from benchmarks.peers import masked, recurrent, right_answers
 from benchmarks.rows import MASTERY, Form, Row
 from benchmarks.training import HARDEST
+from mna.curriculum import accuracy
 from mna.training import Run, from_profile
 
 TRIED = 30.0   # processor seconds of a trial that helps to choose a setting, at most
@@ -61,16 +62,16 @@ def trial(practise: Callable[[], int], judge: Callable[[], float], limit: float)
 
 def ours(seed: int, limit: float, **ppo) -> Trial:
     """The seed profile, some settings of its PPO changed."""
-    config = from_profile("seed", seed=seed, judge_problems=JUDGED)
-    run = Run(replace(config, ppo=replace(config.ppo, **ppo)))
+    config = from_profile("seed", seed=seed)
+    run, fresh = Run(replace(config, ppo=replace(config.ppo, **ppo))), torch.Generator().manual_seed(seed + 1)
 
     def practise() -> int:
         run.iterate()
         return run.decisions
 
     def judge() -> float:
-        run.judge()  # all levels, since the curriculum asks for them
-        return run.curriculum.history[-1][1][run.config.ladder.index(HARDEST)]
+        run.judge()
+        return float(accuracy(run.agent, (HARDEST,), JUDGED, fresh, split="train")[0])
 
     return trial(practise, judge, limit)
 

@@ -284,7 +284,7 @@
       const bar = element("i");
       bar.style.width = `${100 * accuracy[i]}%`;
       return element("li", {}, element("span", { textContent: name }), element("span", { className: "pg-bar", ariaHidden: "true" }, bar),
-        element("span", { className: "pg-p", textContent: `${Math.round(100 * accuracy[i])} %` }));
+        element("span", { className: "pg-p", textContent: `${Number((100 * accuracy[i]).toFixed(1))} %` }));
     }));
   }
 
