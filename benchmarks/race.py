@@ -1,7 +1,7 @@
 """Time from nothing to 99 % on the hardest level of the seed ladder, beside the peers, on one thread.
 
-All practise on the seed ladder. Greedy accuracy is judged now and then on as many fresh problems of the hardest level, by
-the same rule, and the judging is on the clock; so is what our curriculum asks for, a small judgement of every level.
+All practise on the seed ladder. Greedy accuracy is judged now and then on as many fresh problems of the hardest level,
+by the same rule, and the judging is on the clock; so is what our curriculum asks for, a small judgement of every level.
 Each side has the same number of settings, those that its users would try first. The best is chosen in short trials on
 one seed, and counted in long ones on others; a side that gets nowhere on the first of these is not run on the rest. In
 choosing, no trial goes on beyond the quickest of its side. Kept are the curves of what is counted: (processor seconds,

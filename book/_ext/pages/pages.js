@@ -16,10 +16,10 @@ document.addEventListener("readystatechange", () => {
 
 // A figure that scrolls on a phone scrolls by the keyboard too.
 const reachable = () => {
-  for (const output of document.querySelectorAll(".cell_output:has(> img)")) {
+  for (const output of document.querySelectorAll(":is(.cell_output, .widget-html-content):has(> img)")) {
     output.toggleAttribute("tabindex", false);
     if (output.scrollWidth > output.clientWidth) output.tabIndex = 0;
   }
 };
-addEventListener("load", reachable);
+addEventListener("load", reachable, true); // of the page, and of each picture that a widget draws later
 addEventListener("resize", reachable);

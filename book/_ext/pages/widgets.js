@@ -6,13 +6,10 @@ addEventListener("DOMContentLoaded", () => {
   if (window.MathJax) MathJax.Hub = { Queue: ([, , element]) => MathJax.typesetPromise([element]) };
 });
 
-// A screen reader hears the name of a slider, and that a figure belongs to the settings beside it.
+// A screen reader hears the name of a slider.
 new MutationObserver(() => {
   for (const handle of document.querySelectorAll(".noUi-handle:not([aria-label])")) {
     const label = handle.closest(".jupyter-widgets").querySelector(".widget-label").textContent;
     if (label) handle.setAttribute("aria-label", label);
-  }
-  for (const image of document.querySelectorAll(".widget-output img:not([alt])")) {
-    image.alt = "The figure for the settings beside it; the text describes it.";
   }
 }).observe(document, { childList: true, subtree: true });
