@@ -85,7 +85,8 @@ def test_a_chapter_runs_alone_with_what_colab_brings(chapter, python, bare, tmp_
     notebook.cells.append(nbformat.v4.new_code_cell(f"NAMES = {names}\n{CHECK}"))
     kernel = type("Kernel", (KernelOf,), {"python": str(python)})
     place = {"metadata": {"path": folder}}
-    NotebookClient(notebook, timeout=300, kernel_manager_class=kernel, resources=place).execute()
+    options = dict(timeout=300, coalesce_streams=True, kernel_manager_class=kernel, resources=place)
+    NotebookClient(notebook, **options).execute()
     found = notebook.cells[-1].outputs[0].text.split()
     assert all(have.startswith(want) for have, want in zip(found, asked, strict=True)), f"{found}, not {asked}"
 
