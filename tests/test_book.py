@@ -235,6 +235,14 @@ def test_every_number_of_a_formula_or_picture_is_a_place_that_its_citations_lead
     assert len(cited) == len(plain)
 
 
+def test_the_signatures_on_the_api_page_are_those_that_a_reader_would_write(book):
+    """An enumeration is not called, and a default that is made afresh has no name."""
+    (page,) = (soup for path, soup in book[0].items() if path.name == "api.html")
+    signatures = {dt["id"]: dt.get_text() for dt in page.select("dt.sig[id]")}
+    assert not [name for name, text in signatures.items() if "<factory>" in text]
+    assert "(" not in signatures["mna.network.Stage"] and "network=..." in signatures["mna.training.TrainingConfig"]
+
+
 @pytest.mark.parametrize("code, linked", [("play", True), ("play(agent)", True), ("play.x", False), ("agent", False)])
 def test_code_that_is_a_name_of_the_package_is_a_link(code, linked):
     paragraph = nodes.paragraph("", "", nodes.literal("", code))
