@@ -4,11 +4,13 @@
 
 # %% auto #0
 __all__ = ['PROFILES', 'FORMAT', 'HERE', 'SNAPSHOTS', 'TrainingConfig', 'from_profile', 'write_whole', 'write_json', 'read_json',
-           'save_agent', 'load_agent', 'remaining_share', 'iteration_size', 'stage_use', 'Run', 'examine', 'save_run',
-           'config_from_dict', 'restore', 'load_run', 'read_metrics', 'Log', 'claimed', 'one_thread', 'checkpoint',
-           'learn', 'device_name', 'commit', 'circumstances', 'lost', 'record', 'open_run', 'train']
+           'save_agent', 'load_agent', 'remaining_share', 'iteration_size', 'stage_use', 'keep_memory', 'Run',
+           'examine', 'save_run', 'config_from_dict', 'restore', 'load_run', 'read_metrics', 'Log', 'claimed',
+           'one_thread', 'checkpoint', 'learn', 'device_name', 'commit', 'circumstances', 'lost', 'record', 'open_run',
+           'train']
 
 # %% ../notebooks/06_training.ipynb #imports
+import ctypes
 import fcntl
 import importlib.util
 import json
@@ -176,10 +178,22 @@ def stage_use(rollout: Rollout) -> dict[str, float]:
     n = torch.bincount(rollout.stage[rollout.live], minlength=len(Stage)).tolist()
     return {f"stage_{stage.name}": n[stage] / sum(n) for stage in Stage if n[stage]}
 
+# %% ../notebooks/06_training.ipynb #keep-memory
+def keep_memory() -> None:
+    """Have the C library keep the memory of arrays that are gone for the next ones; holds for the whole process.
+
+    See mallopt(3). Only glibc gives large arrays back at once, and has `mallopt`; elsewhere this does nothing.
+    """
+    mallopt, M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = getattr(ctypes.CDLL(None), "mallopt", None), -1, -3
+    if mallopt:
+        mallopt(M_MMAP_THRESHOLD, 32 << 20)  # bytes; it takes no more
+        mallopt(M_TRIM_THRESHOLD, 512 << 20)
+
 # %% ../notebooks/06_training.ipynb #run
 class Run:
     """One training run: agent, optimiser, curriculum, random numbers, and how far it has come."""
     def __init__(self, config: TrainingConfig, device="cpu", agent: Agent | None = None, curriculum=None):
+        keep_memory()
         self.config, self.device = config, torch.device(device)
         self.agent = (agent or make_agent(config.network, config.seed)).to(self.device)
         self.optimizer = FlatAdam(self.agent, config.ppo.learning_rate)
@@ -197,8 +211,7 @@ class Run:
 
     def iterate(self) -> dict[str, float]:
         """One iteration: draw problems, play them, learn. Returns its metrics."""
-        config, began = self.config.ppo, time.perf_counter()
-        share = remaining_share(self.config, self.decisions)
+        config, share, began = self.config.ppo, remaining_share(self.config, self.decisions), time.perf_counter()
         self.optimizer.param_groups[0]["lr"] = config.learning_rate * share
         problems = self.curriculum.problems(self.size, self.rng)
         floor = self.curriculum.floors(problems, config.floor * share)

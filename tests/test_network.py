@@ -356,7 +356,7 @@ def test_episodes_without_a_write_are_replayed_too(agent):
     agent.zero_grad()
 
 
-@pytest.mark.parametrize("M, C, R", [(6, 3, 4), (5, 7, 1), (1, 1, 1), (6, 0, 4), (4, 3, 0), (6, 0, 0)])
+@pytest.mark.parametrize("M, C, R", [(6, 3, 4), (5, 7, 1), (1, 1, 1), (6, 0, 4), (4, 3, 0), (6, 0, 0), (200, 3, 2)])
 @pytest.mark.parametrize("share", [0.0, 0.5, 1.0], ids=["nothing there", "some there", "all there"])
 def test_keys_and_pairs_agree_and_so_do_their_gradients(M, C, R, share):
     D, draw = 8, rng(M + C)
@@ -367,6 +367,9 @@ def test_keys_and_pairs_agree_and_so_do_their_gradients(M, C, R, share):
     assert where.shape == (M, C) and len(where.place) == len(where.decision) == len(where.row) == there.sum()
     assert list(zip(where.decision.tolist(), where.row.tolist(), strict=True)) == [
         (m, int(row[m, c])) for m in range(M) for c in range(C) if there[m, c]]  # fmt: skip
+    bags = where.row[where.by_row].tensor_split(where.first_of[1:])
+    whole = zip(bags, where.row_of, strict=len(where.row) > 0)
+    assert all((bag == of).all() and len(bag) <= n.BAG for bag, of in whole)
     plain = F.pad(table, (0, 0, 0, 1))[row.where(there, R)]  # zero where it is not there
     found = []
     for keys in (n.Keys(plain), n.Pairs(where, table)):

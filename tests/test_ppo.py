@@ -16,10 +16,12 @@ from mna import ppo
 from mna.environments import FULL_LADDER, PAD, Environment, MNAError, Problems, generate
 from mna.memory import make_agent
 from mna.network import ANSWER, FIRST_SLOT, Agent, Stage, legal, situation
+from mna.training import load_agent
 
 settings.register_profile("mna", deadline=None, max_examples=100, derandomize=True)
 settings.load_profile("mna")
 CONFIG = ppo.PPOConfig()
+DEVICES = ["cpu", pytest.param("cuda", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU"))]
 
 
 def rng(seed=0):
@@ -371,6 +373,19 @@ def test_the_ratio_is_one_before_the_first_gradient_step(agent, floor, flaky):
     new, old, value, old_value = replayed(agent, rollout)
     assert ((new - old).exp() - 1).abs().max() < 1e-5
     assert (value - old_value).abs().max() < 1e-5
+
+
+@pytest.mark.parametrize("played_on", DEVICES)
+@pytest.mark.parametrize("replayed_on", DEVICES)
+def test_every_device_gives_the_same_log_probabilities(played_on, replayed_on):
+    agent = load_agent(device=played_on)
+    level = torch.arange(len(FULL_LADDER), device=played_on).repeat(20)
+    problems = generate(level, FULL_LADDER, torch.Generator(played_on).manual_seed(0))
+    rollout = ppo.play(agent, problems, torch.Generator(played_on).manual_seed(1), floor=0.1)
+    moved = replace(rollout, **{field.name: getattr(rollout, field.name).to(replayed_on) for field in fields(rollout)})
+    new, old, value, old_value = replayed(agent.to(replayed_on), moved)
+    assert len(new) > 1000 and (new - old).abs().max() < 1e-4
+    assert (value - old_value).abs().max() < 1e-4
 
 
 def test_the_ratio_is_one_again_after_an_update(rollout):

@@ -4,6 +4,7 @@ import copy
 import fcntl
 import importlib.util
 import json
+import platform
 import re
 import subprocess
 import sys
@@ -408,6 +409,27 @@ def test_a_run_on_a_gpu_is_resumed_there(tmp_path):
     for one in (run, loaded):
         one.iterate()
     assert run.decisions == loaded.decisions and run.curriculum.state_dict() == loaded.curriculum.state_dict()
+
+
+FAULTS = """
+import resource, torch
+from mna.training import keep_memory
+if {kept}:
+    keep_memory()
+for turn in range(30):
+    if turn == 10:
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    arrays = [torch.zeros(1 << 20) for _ in range(4)]
+    del arrays
+print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="another C library gives no memory back")
+def test_the_memory_of_arrays_that_are_gone_is_kept():
+    without, kept = (int(subprocess.run([sys.executable, "-c", FAULTS.format(kept=kept)], capture_output=True,
+                                        text=True, check=True).stdout) for kept in (False, True))
+    assert kept < without / 10, (kept, without)
 
 
 # ---------------------------------------------------------------- folders
