@@ -56,8 +56,8 @@ lint: .venv/.stamp ## check the style of the code, chapters included
 address: .venv/.stamp ## carry address and version from pyproject.toml to badges, set-up cells and _config.yml
 	$(BIN)/python scripts/address.py
 
-bench: .venv/.bench ## measure speed beside other agents (SHORT=1: 3 minutes; BASE=<rev>: ratios to a revision)
-	@$(BIN)/python -m benchmarks $(if $(SHORT),--short) $(if $(BASE),--base '$(BASE)')
+bench: .venv/.bench ## measure speed beside other agents (SHORT=1: 3 minutes; BASE=<rev>: ratios to a revision; GPU=1)
+	@$(BIN)/python -m benchmarks $(if $(SHORT),--short) $(if $(GPU),--gpu) $(if $(BASE),--base '$(BASE)')
 
 # PROFILE is also the book's, whose default is no profile of these runs.
 evidence: .venv/.bench ## make the runs of chapter 7 (PROFILE=smoke: a check; KEEP=1: count runs of other code)

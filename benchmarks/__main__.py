@@ -1,4 +1,4 @@
-"""`python -m benchmarks [--short] [--base REVISION]`: measure, print a table, write the record."""
+"""`python -m benchmarks [--short] [--gpu] [--base REVISION]`: measure, print a table, write the record."""
 
 import argparse
 import sys
@@ -12,15 +12,18 @@ from benchmarks.rows import Form, Row
 
 SHORT = ("training", "environment", "arithmetic", "footprint", "peers")
 FULL = SHORT + ("parts", "before", "race", "growth")
-RECORD, SHORT_RECORD = ROOT / "results/bench.json", ROOT / "_build/bench_short.json"
+ONE_THREAD = "processor seconds of one thread but where a row says"
 INTERRUPTED = 130  # the exit code of a command that Ctrl-C ended
 
 
-def bench(short: bool) -> int:
-    """All measurements of this tree. Returns an exit code; Ctrl-C leaves the record as it was."""
+def bench(names: tuple[str, ...], record: str, clock: str, short: bool) -> int:
+    """Some measurements of this tree. Returns an exit code; Ctrl-C leaves the record as it was.
+
+    record: its name; that of a short form is not kept with the results.
+    """
     rows: list[Row] = []
     try:
-        for name in SHORT if short else FULL:
+        for name in names:
             print(f"measuring {name} ...", end=" ", flush=True)
             start = time.perf_counter()
             for row in measured(name, Form(short)):
@@ -29,10 +32,18 @@ def bench(short: bool) -> int:
     except KeyboardInterrupt:
         print(f"\nInterrupted; nothing is written. Measured so far:\n\n{report.table(rows)}")
         return INTERRUPTED
-    record = SHORT_RECORD if short else RECORD
-    report.write(record, rows, short)
-    print(f"\n{report.table(rows)}\n\nWritten to {record.relative_to(ROOT)}")
+    path = ROOT / (f"_build/{record}_short.json" if short else f"results/{record}.json")
+    report.write(path, rows, report.circumstances(form="short" if short else "full", clock=clock))
+    print(f"\n{report.table(rows)}\n\nWritten to {path.relative_to(ROOT)}")
     return 0
+
+
+def check_gpu() -> None:
+    """Raises BenchmarkError where there is no GPU."""
+    import torch  # not above: what is measured must not start from a process that holds it
+
+    if not torch.cuda.is_available():
+        raise BenchmarkError("GPU=1 needs a GPU and a torch that can use it; there is none here: leave it out")
 
 
 def against(base: str, short: bool) -> int:
@@ -52,10 +63,16 @@ def against(base: str, short: bool) -> int:
 def main(words: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser("python -m benchmarks", description="Measure how fast the agent trains.")
     parser.add_argument("--short", action="store_true", help="under three minutes")
+    parser.add_argument("--gpu", action="store_true", help="a GPU beside one thread of the processor instead")
     parser.add_argument("--base", metavar="REVISION", help="compare with this revision instead")
     options = parser.parse_args(words)
     try:
-        return against(options.base, options.short) if options.base else bench(options.short)
+        if options.base:
+            return against(options.base, options.short)
+        if options.gpu:
+            check_gpu()
+            return bench(("gpu",), "gpu", "wall clock", options.short)
+        return bench(SHORT if options.short else FULL, "bench", ONE_THREAD, options.short)
     except BenchmarkError as error:
         print(f"benchmarks: {error}", file=sys.stderr)
         return 1

@@ -60,7 +60,7 @@ def training_rate(point: Point) -> float:
     from mna.training import Run, TrainingConfig
 
     network = replace(NetworkConfig(), width=point.width, slots=point.slots)
-    run = Run(TrainingConfig(ladder=(point.level,), problems=point.problems, network=network))
+    run = Run(TrainingConfig(ladder=(point.level,), problems=point.problems, network=network, decisions=10**9))
     run.iterate()
     clock = time.perf_counter if point.axis == "threads" else time.process_time
     start, before = clock(), run.decisions

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from dataclasses import asdict
 from datetime import date
 from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
 
 from benchmarks.process import ROOT
@@ -46,10 +47,13 @@ def table(rows: Iterable[Row]) -> str:
 
 
 def commit() -> str:
-    """The commit that is measured, + if files were changed since; "unknown" outside of a repository."""
+    """The commit that is measured, + if files were changed since.
+
+    Outside of a repository it is the environment variable COMMIT, or else "unknown".
+    """
     words = ["git", "describe", "--always", "--dirty=+", "--exclude", "*"]
     done = subprocess.run(words, cwd=ROOT, text=True, capture_output=True)
-    return "unknown" if done.returncode else done.stdout.strip()
+    return os.environ.get("COMMIT", "unknown") if done.returncode else done.stdout.strip()
 
 
 def processor() -> str:
@@ -60,12 +64,11 @@ def processor() -> str:
     return names[0] if names else platform.processor() or platform.machine()
 
 
-def circumstances(short: bool) -> dict:
-    """How, where and with what the rows were measured."""
-    return dict(
-        commit=commit(), date=date.today().isoformat(), form="short" if short else "full",
-        machine=f"{processor()}, {os.cpu_count()} cores", clock="processor seconds of one thread but where a row says",
-        python=platform.python_version()) | {name: version(name) for name in PACKAGES}  # fmt: skip
+def circumstances(**others) -> dict:
+    """Where and with what the rows were measured, and what else there is to say. Of the peers, those installed."""
+    installed = {name: version(name) for name in PACKAGES if find_spec(name.replace("-", "_"))}
+    return dict(commit=commit(), date=date.today().isoformat(), machine=f"{processor()}, {os.cpu_count()} cores",
+                **others, python=platform.python_version()) | installed  # fmt: skip
 
 
 def as_json(row: Row) -> dict:
@@ -77,8 +80,8 @@ def as_json(row: Row) -> dict:
     return asdict(row) | dict(value=finite(row.value), values=[finite(v) for v in row.values], met=row.met)
 
 
-def write(path: Path, rows: Iterable[Row], short: bool) -> None:
-    """Write the record, in place of the one before."""
+def write(path: Path, rows: Iterable[Row], about: dict) -> None:
+    """Write the record, in place of the one before. about: its circumstances."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    record = circumstances(short) | dict(rows=[as_json(row) for row in rows])
+    record = about | dict(rows=[as_json(row) for row in rows])
     path.write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n")

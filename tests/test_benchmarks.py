@@ -252,12 +252,31 @@ def test_numbers_are_short(value, text):
 
 
 def test_the_record_is_plain_json_with_its_circumstances(tmp_path, monkeypatch):
-    monkeypatch.setattr(report, "PACKAGES", ("torch",))
-    report.write(tmp_path / "new" / "bench.json", ROWS, short=True)
+    monkeypatch.setattr(report, "PACKAGES", ("torch", "not-installed"))
+    report.write(tmp_path / "new" / "bench.json", ROWS, report.circumstances(form="short"))
     record = json.loads((tmp_path / "new" / "bench.json").read_text(), parse_constant=pytest.fail)
     assert {"commit", "date", "machine", "python", "torch"} <= set(record) and record["form"] == "short"
+    assert "not-installed" not in record
     assert [row["value"] for row in record["rows"]] == [12_345.6, None, 1.234]
     assert [row["met"] for row in record["rows"]] == [True, False, None]
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_without_a_gpu_there_is_one_clear_line():
+    done = subprocess.run([sys.executable, "-m", "benchmarks", "--gpu"], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 1 and not done.stdout
+    assert done.stderr == ("benchmarks: GPU=1 needs a GPU and a torch that can use it; there is none here: "
+                           "leave it out\n")  # fmt: skip
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_rates_and_seconds_to_mastery_are_found_on_both_sides(monkeypatch):
+    from benchmarks import gpu
+
+    monkeypatch.setattr(gpu, "SECONDS", 0.0)
+    for device in gpu.SIDES.values():
+        assert len(gpu.rates(device, 16)) == gpu.TURNS and min(gpu.rates(device, 16)) > 0
+        assert 0 < gpu.to_mastery(device, 96, seed=0) < math.inf
 
 
 # ---------------------------------------------------------------- another revision

@@ -37,12 +37,12 @@ def adam(agent):
 
 
 def everyone(rollout):
-    return torch.arange(len(rollout.kinds))
+    return torch.arange(len(rollout.kinds), device=rollout.kinds.device)
 
 
 def packed(rollout, episodes=None):
     """(time, row, batch): where each packed decision stands in the roll-out, told by marks that go along."""
-    mark = torch.arange(rollout.live.numel()).view_as(rollout.live)
+    mark = torch.arange(rollout.live.numel(), device=rollout.live.device).view_as(rollout.live)
     batch = ppo.pack(rollout, everyone(rollout) if episodes is None else episodes, mark.float(), -mark.float())
     place = batch.advantage.long()
     assert torch.equal(batch.returns, -batch.advantage)
