@@ -47,13 +47,15 @@ def table(rows: Iterable[Row]) -> str:
 
 
 def commit() -> str:
-    """The commit that is measured, + if files were changed since.
+    """The commit that is measured, + if files were changed since; "unknown" outside of a repository.
 
-    Outside of a repository it is the environment variable COMMIT, or else "unknown".
+    Where the files are a copy without their history, the environment variable COMMIT says it.
     """
+    if "COMMIT" in os.environ:
+        return os.environ["COMMIT"]
     words = ["git", "describe", "--always", "--dirty=+", "--exclude", "*"]
     done = subprocess.run(words, cwd=ROOT, text=True, capture_output=True)
-    return os.environ.get("COMMIT", "unknown") if done.returncode else done.stdout.strip()
+    return "unknown" if done.returncode else done.stdout.strip()
 
 
 def processor() -> str:
