@@ -139,12 +139,25 @@ def test_the_table_of_speed_says_who_got_there_and_who_did_not(tmp_path):
 def test_without_a_record_of_speed_the_pages_say_how_to_make_one(tmp_path):
     nothing = record.benchmark(tmp_path / "bench.json")
     assert "make bench" in record.speed_in_words(nothing) and record.speed_table(nothing) == ""
+    assert "make bench GPU=1" in record.gpu_in_words(nothing)
+
+
+def test_the_words_about_a_gpu_say_where_it_pays():
+    rates = {("one thread", 8): 900, ("a chip", 8): 500, ("one thread", 64): 1_000, ("a chip", 64): 4_000,
+             ("a chip", 512): 1e6}  # fmt: skip
+    rows = {str(key): dict(data=dict(zip(("side", "problems"), key, strict=True)), value=rate)
+            for key, rate in rates.items()}  # fmt: skip
+    said = record.gpu_in_words(dict(rows=rows | {"to 99 %": dict(data={}, value=None)}, machine="a host",
+                                    date="2026-01-02", commit="abc"))  # fmt: skip
+    assert "On a GPU, a chip, training makes 1,000,000 decisions a second with 512 problems" in said
+    assert "with 64 problems (4,000 and 1,000), and behind with the 8 " in said and "(500 and 900)" in said
 
 
 def test_the_readme_quotes_what_make_bench_measured():
     bench = record.benchmark()
     readme = " ".join((ROOT / "README.md").read_text().split())
-    for part in (record.speed_table(bench), record.speed_in_words(bench)):
+    gpu = record.gpu_in_words(record.benchmark(record.GPU))
+    for part in (record.speed_table(bench), record.speed_in_words(bench), gpu):
         assert " ".join(part.split()) in readme, f"README.md should say:\n{part}"
 
 

@@ -8,7 +8,7 @@ As a Sphinx extension it offers them to Markdown pages as substitutions: {{ head
 first run in results/full_profile.jsonl, that of the agent that ships, {{ full_levels_table }} its table,
 {{ full_seeds_table }} all seeds, and {{ full_seeds_took }} their seconds.
 {{ evidence }} and {{ evidence_table }} tell of the runs of chapter 7; {{ speed }} and {{ speed_table }} of
-`make bench`, whose record is results/bench.json.
+`make bench`, whose record is results/bench.json; {{ gpu }} of `make bench GPU=1` and results/gpu.json.
 
 As a command, `python book/_ext/record.py RECORD`, it prints what was reached.
 """
@@ -24,7 +24,7 @@ FIELDS = (
 LEVEL_FIELDS = ("accuracy", "low", "high", "problems", "random", "forgetting", "first_mastered")
 COLUMNS = ("level", "accuracy", "95 % interval", "random legal policy", "forgetting", "mastered after")
 HARDEST = "seed_hard"
-BENCH = Path(__file__).parents[2] / "results/bench.json"
+BENCH, GPU = (Path(__file__).parents[2] / "results" / name for name in ("bench.json", "gpu.json"))
 SIDES = ("ours", "MaskablePPO", "RecurrentPPO")
 
 
@@ -209,6 +209,24 @@ def speed_in_words(bench):
     )
 
 
+def gpu_in_words(bench):
+    """How fast training is on a GPU, from which size on it pays, and where that was measured."""
+    if bench is None:
+        return "No GPU is measured yet; `make bench GPU=1` does it."
+    rates = [(row["data"], row["value"]) for row in bench["rows"].values() if row["data"]]
+    slow = {data["problems"]: rate for data, rate in rates if data["side"] == "one thread"}
+    fast = {data["problems"]: rate for data, rate in rates if data["side"] != "one thread"}
+    (name,) = {data["side"] for data, _ in rates} - {"one thread"}
+    most, ahead = max(fast), min(n for n in slow if fast[n] > slow[n])
+    return (
+        f"On a GPU, {name}, training makes {quantity(fast[most])} decisions a second with {most:,} problems at once. "
+        f"It is ahead of one thread of its machine's processor with {ahead:,} problems ({quantity(fast[ahead])} and "
+        f"{quantity(slow[ahead])}), and behind with the {min(slow)} that the seed profile starts with "
+        f"({quantity(fast[min(slow)])} and {quantity(slow[min(slow)])}). "
+        f"({bench['machine']}, {bench['date']}, commit {bench['commit']}; wall clock)"
+    )
+
+
 def rows(words):
     """The table of levels: COLUMNS, then one row of text per level."""
     cells = ("accuracy", "interval", "random", "forgetting", "mastered")
@@ -245,6 +263,7 @@ def set_substitutions(app, config):
         "evidence_table": evidence_table(evidence_lines()),
         "speed": speed_in_words(benchmark()),
         "speed_table": speed_table(benchmark()),
+        "gpu": gpu_in_words(benchmark(GPU)),
         "install": f"```sh\npip install git+{repository}@{release}\n```",
     }
 
