@@ -2,10 +2,15 @@
 
 Each at its defaults, as most people start: ours the seed profile, theirs one environment. And each for throughput: as
 many problems at once, and many of them, as many epochs, minibatches of about the same size, and our width. RecurrentPPO
-knows no masks: see `peer_env.AnyAction`.
+knows no masks: see `peer_env.AnyAction`. On the clock are roll-outs and updates; ours is judged besides, off the clock,
+as its curriculum asks. Each side runs in a process of its own, as its users run it: ours has the C library keep memory.
+
+`python -m benchmarks.peers SIDE HOW SEED` prints a side's decisions/s.
 """
 
+import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
@@ -17,6 +22,8 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.vec_env import VecEnv
 
 from benchmarks.arithmetic import operations
+from benchmarks.footprint import said
+from benchmarks.parts import timed
 from benchmarks.peer_env import NAME, AnyAction, PeerEnv
 from benchmarks.rows import PROBLEMS, Form, Row
 from benchmarks.training import advance
@@ -68,7 +75,6 @@ def right_answers(model: BaseAlgorithm, env: VecEnv, masks: bool) -> np.ndarray:
 class Peer:
     """An agent to measure beside ours."""
 
-    name: str
     make: Callable[[int], BaseAlgorithm]
     rollouts: int
     "How many roll-outs, and updates, the clock sees."
@@ -76,9 +82,10 @@ class Peer:
 
 BARS = {"defaults": 30, "for throughput": 3}  # how many times faster ours should be
 PEERS = {
-    "defaults": [Peer("MaskablePPO", masked_by_default, 1), Peer("RecurrentPPO", recurrent_by_default, 4)],
-    "for throughput": [Peer("MaskablePPO", lambda seed: masked(seed, PROBLEMS, batch_size=MINIBATCH), 4),
-                       Peer("RecurrentPPO", lambda seed: recurrent(seed, PROBLEMS, batch_size=MINIBATCH), 2)],
+    "defaults": {"MaskablePPO": Peer(masked_by_default, 1), "RecurrentPPO": Peer(recurrent_by_default, 4)},
+    "for throughput": {
+        "MaskablePPO": Peer(lambda seed: masked(seed, PROBLEMS, batch_size=MINIBATCH), 4),
+        "RecurrentPPO": Peer(lambda seed: recurrent(seed, PROBLEMS, batch_size=MINIBATCH), 2)},
 }  # fmt: skip
 
 
@@ -99,26 +106,43 @@ def arithmetic(model: BaseAlgorithm) -> float:
 
 def ours(seed: int, how: str) -> float:
     """Decisions/s of the seed profile over its whole budget; for throughput with many problems from the start."""
-    config = from_profile("seed", seed=seed)
+    config, judging = from_profile("seed", seed=seed), Counter()
     run = Run(config if how == "defaults" else replace(config, problems=PROBLEMS))
-    seconds = advance(run, config.decisions)
+    run.judge = timed(run.judge, "seconds", judging)
+    seconds = advance(run, config.decisions) - judging["seconds"]
     return run.decisions / seconds
+
+
+def rate(side: str, how: str, seed: int) -> float:
+    """Decisions/s of ours or of a peer."""
+    if side == "ours":
+        return ours(seed, how)
+    peer = PEERS[how][side]
+    return learning_rate_of(peer.make(seed), peer.rollouts)
 
 
 def measure(form: Form) -> Iterator[Row]:
     torch.set_num_threads(1)
     seeds = range(form.seed, form.seed + (1 if form.short else 3))
     for how, peers in PEERS.items():
-        rates = {"ours": [], **{peer.name: [] for peer in peers}}
+        rates = {side: [] for side in ("ours", *peers)}
         for seed in seeds:  # in turns
-            rates["ours"].append(ours(seed, how))
-            for peer in peers:
-                rates[peer.name].append(learning_rate_of(peer.make(seed), peer.rollouts))
+            for side, found in rates.items():
+                found.append(float(said("-m", "benchmarks.peers", side, how, str(seed)).stdout))
         mine = rates.pop("ours")
         yield Row(f"ours, {how}", "decisions/s", mine, note="whole budget of the seed profile")
         for name, found in rates.items():
             yield Row(f"{name}, {how}", "decisions/s", found)
             ratios = [one / other for one, other in zip(mine, found, strict=True)]
             yield Row(f"ours over {name}, {how}", "times", ratios, at_least=BARS[how])
-    (fast, *_), how = PEERS["for throughput"], "for throughput"
-    yield Row(f"arithmetic of a decision, {fast.name}, {how}", "kFLOP", [arithmetic(fast.make(form.seed)) / 1e3])
+    model = PEERS["for throughput"]["MaskablePPO"].make(form.seed)
+    yield Row("arithmetic of a decision, MaskablePPO, for throughput", "kFLOP", [arithmetic(model) / 1e3])
+
+
+def main(side: str, how: str, seed: str) -> None:
+    torch.set_num_threads(1)
+    print(rate(side, how, int(seed)))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -121,10 +121,12 @@ def raced(name: str, trials: list[Trial], n: int) -> Row:
 def measure(form: Form) -> Iterator[Row]:
     torch.set_num_threads(1)
     torch.optim.Adam([torch.zeros(1, requires_grad=True)])  # what the first optimiser loads is on nobody's clock
-    mine = raced("ours", counted(ours, form.seed, OURS), len(OURS))
+    sides = (("MaskablePPO", masked, True), ("RecurrentPPO", recurrent, False))
+    peers = {name: raced(name, counted(partial(peer, make, masks), form.seed, PEERS), len(PEERS))
+             for name, make, masks in sides}  # fmt: skip
+    mine = raced("ours", counted(ours, form.seed, OURS), len(OURS))  # last, for it has this process keep memory
     yield mine
-    for name, make, masks in (("MaskablePPO", masked, True), ("RecurrentPPO", recurrent, False)):
-        theirs = raced(name, counted(partial(peer, make, masks), form.seed, PEERS), len(PEERS))
+    for name, theirs in peers.items():
         yield theirs
         yield Row(f"race, {name} over ours", "times", [min(theirs.value, LIMIT) / mine.value], at_least=20,
                   note="" if math.isfinite(theirs.value) else "at least: it did not get there")
