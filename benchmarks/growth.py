@@ -15,7 +15,7 @@ from benchmarks.footprint import MB, said
 from benchmarks.rows import Form, Row
 
 TURNS = 3
-ITERATIONS = 12  # of a turn, after one to warm up
+ITERATIONS = 12  # of a turn, after one to warm up; fewer of those that take ten seconds each
 
 AXES = {
     "environment": "environment alone, {problems:,} problems",
@@ -46,7 +46,7 @@ class Point:
 
 POINTS = [
     *(Point("environment", problems=n) for n in (64, 1024, 4096, 16_384, 65_536)),
-    *(Point("problems", problems=n) for n in (64, 256, 1024, 4096)),
+    *(Point("problems", problems=n) for n in (64, 256, 1024, 4096, 16_384, 65_536)),
     *(Point("level", level=level) for level in ("add", "chain", "tree5", "tree7")),
     *(Point("slots", slots=n) for n in (1, 3, 8)),
     *(Point("width", width=n) for n in (32, 64, 128, 256)),
@@ -64,7 +64,7 @@ def training_rate(point: Point) -> float:
     run.iterate()
     clock = time.perf_counter if point.axis == "threads" else time.process_time
     start, before = clock(), run.decisions
-    for _ in range(ITERATIONS):
+    for _ in range(min(ITERATIONS, 200_000 // point.problems)):
         run.iterate()
     return (run.decisions - before) / (clock() - start)
 
