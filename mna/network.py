@@ -362,10 +362,10 @@ class Keys:
         """The candidates' keys, added up with weights (M, C) -> (M, D)."""
         return torch.bmm(weights[:, None], self.keys)[:, 0]
 
-# %% ../notebooks/02_network.ipynb #pairs
+# %% ../notebooks/02_network.ipynb #bag
 BAG = 64  # pairs that are added up one after another; bags are side by side, on a GPU
 
-
+# %% ../notebooks/02_network.ipynb #pairs
 @dataclass
 class Where:
     """P pairs of a decision and a candidate that is there, of M decisions with C candidates each; R keys in a table."""
