@@ -1,4 +1,4 @@
-"""`python -m benchmarks [--short] [--gpu] [--base REVISION]`: measure, print a table, write the record."""
+"""`python -m benchmarks [--short] [--gpu | --base REVISION]`: measure, print a table, write the record."""
 
 import argparse
 import sys
@@ -63,8 +63,9 @@ def against(base: str, short: bool) -> int:
 def main(words: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser("python -m benchmarks", description="Measure how fast the agent trains.")
     parser.add_argument("--short", action="store_true", help="under three minutes")
-    parser.add_argument("--gpu", action="store_true", help="a GPU beside one thread of the processor instead")
-    parser.add_argument("--base", metavar="REVISION", help="compare with this revision instead")
+    instead = parser.add_mutually_exclusive_group()
+    instead.add_argument("--gpu", action="store_true", help="a GPU beside one thread of the processor instead")
+    instead.add_argument("--base", metavar="REVISION", help="compare with this revision instead")
     options = parser.parse_args(words)
     try:
         if options.base:

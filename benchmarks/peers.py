@@ -122,7 +122,6 @@ def rate(side: str, how: str, seed: int) -> float:
 
 
 def measure(form: Form) -> Iterator[Row]:
-    torch.set_num_threads(1)
     seeds = range(form.seed, form.seed + (1 if form.short else 3))
     for how, peers in PEERS.items():
         rates = {side: [] for side in ("ours", *peers)}

@@ -49,10 +49,10 @@ def table(rows: Iterable[Row]) -> str:
 def commit() -> str:
     """The commit that is measured, + if files were changed since; "unknown" outside of a repository.
 
-    Where the files are a copy without their history, the environment variable COMMIT says it.
+    Where the files are a copy without their history, the environment variable MNA_COMMIT says it.
     """
-    if "COMMIT" in os.environ:
-        return os.environ["COMMIT"]
+    if "MNA_COMMIT" in os.environ:
+        return os.environ["MNA_COMMIT"]
     words = ["git", "describe", "--always", "--dirty=+", "--exclude", "*"]
     done = subprocess.run(words, cwd=ROOT, text=True, capture_output=True)
     return "unknown" if done.returncode else done.stdout.strip()

@@ -242,7 +242,7 @@ def ppo_loss(log_ratio: Tensor, advantage: Tensor, low: float, high: float) -> T
 # %% ../notebooks/04_ppo.ipynb #config
 @dataclass(frozen=True)
 class PPOConfig:
-    """The settings of PPO; this chapter explains each."""
+    """The settings of PPO; chapter 4 explains each."""
     learning_rate: float = 1.5e-3
     "Of Adam, at the start."
     final_share: float = 0.1

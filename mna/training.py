@@ -182,7 +182,7 @@ def stage_use(rollout: Rollout) -> dict[str, float]:
 def keep_memory() -> None:
     """Have the C library keep the memory of arrays that are gone for the next ones; holds for the whole process.
 
-    See mallopt(3). Only glibc gives large arrays back at once, and has `mallopt`; elsewhere this does nothing.
+    For glibc, see mallopt(3). A C library without `mallopt` is left as it is.
     """
     mallopt, M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = getattr(ctypes.CDLL(None), "mallopt", None), -1, -3
     if mallopt:

@@ -261,6 +261,19 @@ def test_the_record_is_plain_json_with_its_circumstances(tmp_path, monkeypatch):
     assert [row["met"] for row in record["rows"]] == [True, False, None]
 
 
+def test_a_copy_without_its_history_is_told_its_commit(monkeypatch):
+    monkeypatch.delenv("MNA_COMMIT", raising=False)
+    assert report.commit() != "abc1234"
+    monkeypatch.setenv("MNA_COMMIT", "abc1234")
+    assert report.commit() == "abc1234"
+
+
+def test_a_gpu_is_not_compared_with_a_revision():
+    words = [sys.executable, "-m", "benchmarks", "--gpu", "--base", "HEAD"]
+    done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 2 and "--base: not allowed with argument --gpu" in done.stderr
+
+
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
 def test_without_a_gpu_there_is_one_clear_line():
     done = subprocess.run([sys.executable, "-m", "benchmarks", "--gpu"], cwd=ROOT, capture_output=True, text=True)

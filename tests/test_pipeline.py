@@ -142,15 +142,15 @@ def test_without_a_record_of_speed_the_pages_say_how_to_make_one(tmp_path):
     assert "make bench GPU=1" in record.gpu_in_words(nothing)
 
 
-def test_the_words_about_a_gpu_say_where_it_pays():
+def test_the_words_about_a_gpu_tell_both_ends_of_both_sides():
     rates = {("one thread", 8): 900, ("a chip", 8): 500, ("one thread", 64): 1_000, ("a chip", 64): 4_000,
              ("a chip", 512): 1e6}  # fmt: skip
     rows = {str(key): dict(data=dict(zip(("side", "problems"), key, strict=True)), value=rate)
             for key, rate in rates.items()}  # fmt: skip
     said = record.gpu_in_words(dict(rows=rows | {"to 99 %": dict(data={}, value=None)}, machine="a host",
                                     date="2026-01-02", commit="abc"))  # fmt: skip
-    assert "On a GPU, a chip, training makes 1,000,000 decisions a second with 512 problems" in said
-    assert "with 64 problems (4,000 and 1,000), and behind with the 8 " in said and "(500 and 900)" in said
+    assert "one thread makes 900 decisions a second with 8 problems at once and 1,000 with 64" in said
+    assert "a chip makes 500 decisions a second with 8 problems at once and 1,000,000 with 512" in said
 
 
 def test_the_readme_quotes_what_make_bench_measured():

@@ -210,20 +210,17 @@ def speed_in_words(bench):
 
 
 def gpu_in_words(bench):
-    """How fast training is on a GPU, from which size on it pays, and where that was measured."""
+    """How fast training is on a GPU and on one thread beside it, at both ends, and where that was measured."""
     if bench is None:
         return "No GPU is measured yet; `make bench GPU=1` does it."
-    rates = [(row["data"], row["value"]) for row in bench["rows"].values() if row["data"]]
-    slow = {data["problems"]: rate for data, rate in rates if data["side"] == "one thread"}
-    fast = {data["problems"]: rate for data, rate in rates if data["side"] != "one thread"}
-    (name,) = {data["side"] for data, _ in rates} - {"one thread"}
-    most, ahead = max(fast), min(n for n in slow if fast[n] > slow[n])
+    sides = {}
+    for row in bench["rows"].values():
+        if row["data"]:
+            sides.setdefault(row["data"]["side"], {})[row["data"]["problems"]] = row["value"]
+    told = [f"{name} makes {quantity(rates[min(rates)])} decisions a second with {min(rates):,} problems at once and "
+            f"{quantity(rates[max(rates)])} with {max(rates):,}" for name, rates in sides.items()]
     return (
-        f"On a GPU, {name}, training makes {quantity(fast[most])} decisions a second with {most:,} problems at once. "
-        f"It is ahead of one thread of its machine's processor with {ahead:,} problems ({quantity(fast[ahead])} and "
-        f"{quantity(slow[ahead])}), and behind with the {min(slow)} that the seed profile starts with "
-        f"({quantity(fast[min(slow)])} and {quantity(slow[min(slow)])}). "
-        f"({bench['machine']}, {bench['date']}, commit {bench['commit']}; wall clock)"
+        f"In training {'; '.join(told)}. ({bench['machine']}, {bench['date']}, commit {bench['commit']}; wall clock)"
     )
 
 
