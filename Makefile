@@ -8,16 +8,17 @@ REQUIREMENTS ?= requirements.txt
 BIN     := .venv/bin
 NPM     := $(shell command -v npm)
 RUN     := $(BUILD)/run/$(PROFILE)
+TRAINING := $(wildcard notebooks/06_training.ipynb)
 CODE    := $(wildcard mna/*.py)
 SOURCES := _config.yml _toc.yml genindex.md $(shell find book notebooks results -type f -not -path '*/.*' -not -name '*.pyc')
 
-.PHONY: help book pdf epub serve test newest colab notebooks lint address bench evidence clean FORCE
+.PHONY: help book pdf epub serve test newest colab notebooks lint address bench measure clean FORCE
 
 help: ## list the targets
 	@grep -E '^[a-z]+:.*## ' Makefile | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 18
 
-book: $(BUILD)/html/index.html ## train the agent (PROFILE=seed, smoke or full) and build the book
-	@$(BIN)/python book/_ext/record.py $(RUN)/record.json
+book: $(BUILD)/html/index.html ## train the agent (PROFILE=seed, smoke or full), build the book
+	@$(if $(TRAINING),$(BIN)/python book/_ext/record.py $(RUN)/record.json)
 	@echo "Open $(abspath $(BUILD)/html/index.html), or run: make serve"
 
 pdf: book ## print the built book into one PDF (needs chromium)
@@ -56,13 +57,11 @@ lint: .venv/.stamp ## check the style of the code, chapters included
 address: .venv/.stamp ## carry address and version from pyproject.toml to badges, set-up cells and _config.yml
 	$(BIN)/python scripts/address.py
 
-bench: .venv/.bench ## measure speed beside other agents (SHORT=1: 3 minutes; BASE=<rev>: ratios to a revision; GPU=1)
-	@$(BIN)/python -m benchmarks $(if $(SHORT),--short) $(if $(GPU),--gpu) $(if $(BASE),--base '$(BASE)')
+bench: .venv/.stamp ## measure what the package costs (SHORT=1: quickly; BASE=<rev>: ratios to a revision)
+	@$(BIN)/python -m benchmarks $(if $(SHORT),--short) $(if $(BASE),--base '$(BASE)')
 
-# PROFILE is also the book's, whose default is no profile of these runs.
-evidence: .venv/.bench ## make the runs of chapter 7 (PROFILE=smoke: a check; KEEP=1: count runs of other code)
-	@OMP_NUM_THREADS=1 $(BIN)/python -m mna evidence --profile $(if $(filter smoke,$(PROFILE)),smoke,full) $(if $(KEEP),--keep)
-	@OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.agents $(if $(filter smoke,$(PROFILE)),--smoke) $(if $(KEEP),--keep)
+measure: .venv/.stamp ## count words, lines, figures and exercises of each chapter, and classes of each module
+	@$(BIN)/python scripts/measure.py
 
 clean: ## remove what was built; .venv and node_modules stay
 	rm -rf _build .pytest_cache .ruff_cache .hypothesis *.egg-info
@@ -72,10 +71,6 @@ clean: ## remove what was built; .venv and node_modules stay
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install -q -r $(REQUIREMENTS)
 	$(BIN)/pip install -q --no-deps --no-build-isolation -e .
-	@touch $@
-
-.venv/.bench: .venv/.stamp benchmarks/requirements.txt
-	$(BIN)/pip install -q -r benchmarks/requirements.txt
 	@touch $@
 
 # What the pages load besides the theme. Where npm fails, the book falls back to public addresses and says so.
@@ -93,12 +88,11 @@ $(BUILD)/06_training.ipynb: $(RUN).ipynb FORCE
 	@cmp -s $< $@ || cp $< $@
 
 # Built from a copy of the sources, with the run in place of the saved chapter; the last good book stays until then.
-$(BUILD)/html/index.html: $(BUILD)/06_training.ipynb $(SOURCES) $(CODE) scripts/vendor.py $(if $(NPM),node_modules/.stamp)
+$(BUILD)/html/index.html: $(if $(TRAINING),$(BUILD)/06_training.ipynb) $(SOURCES) $(CODE) scripts/vendor.py $(if $(NPM),node_modules/.stamp)
 	rm -rf $(BUILD)/source && mkdir -p $(BUILD)/source
 	cp -R _config.yml _toc.yml genindex.md book notebooks results $(BUILD)/source
-	cp $(BUILD)/06_training.ipynb $(BUILD)/source/notebooks/06_training.ipynb
-	cp $(RUN)/record.json $(BUILD)/source/record.json
-	mkdir $(BUILD)/source/run && cp -R $(RUN)/snapshots $(RUN)/agent.* $(RUN)/record.json $(BUILD)/source/run
+	$(if $(TRAINING),cp $(BUILD)/06_training.ipynb $(BUILD)/source/notebooks/)
+	$(if $(TRAINING),cp $(RUN)/record.json $(BUILD)/source/)
 	@$(BIN)/python scripts/vendor.py node_modules $(BUILD)/source/vendor
 	$(BIN)/jupyter-book build -W -n --keep-going -q $(BUILD)/source >/dev/null
 	rm -rf $(BUILD)/html && mv $(BUILD)/source/_build/html $(BUILD)/html

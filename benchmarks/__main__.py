@@ -1,4 +1,4 @@
-"""`python -m benchmarks [--short] [--gpu | --base REVISION]`: measure, print a table, write the record."""
+"""`python -m benchmarks [--short] [--base REVISION]`: measure, print a table, write the record."""
 
 import argparse
 import sys
@@ -10,20 +10,19 @@ from benchmarks import compare, report
 from benchmarks.process import ROOT, BenchmarkError, measured
 from benchmarks.rows import Form, Row
 
-SHORT = ("training", "environment", "arithmetic", "footprint", "peers")
-FULL = SHORT + ("parts", "before", "race", "growth")
+MEASUREMENTS = ("footprint",)  # each a module of this package
 ONE_THREAD = "processor seconds of one thread but where a row says"
 INTERRUPTED = 130  # the exit code of a command that Ctrl-C ended
 
 
-def bench(names: tuple[str, ...], record: str, clock: str, short: bool) -> int:
-    """Some measurements of this tree. Returns an exit code; Ctrl-C leaves the record as it was.
+def bench(short: bool) -> int:
+    """Every measurement of this tree. Returns an exit code; Ctrl-C leaves the record as it was.
 
-    record: its name; that of a short form is not kept with the results.
+    The record of a short form is not kept with the results.
     """
     rows: list[Row] = []
     try:
-        for name in names:
+        for name in MEASUREMENTS:
             print(f"measuring {name} ...", end=" ", flush=True)
             start = time.perf_counter()
             for row in measured(name, Form(short)):
@@ -32,18 +31,10 @@ def bench(names: tuple[str, ...], record: str, clock: str, short: bool) -> int:
     except KeyboardInterrupt:
         print(f"\nInterrupted; nothing is written. Measured so far:\n\n{report.table(rows)}")
         return INTERRUPTED
-    path = ROOT / (f"_build/{record}_short.json" if short else f"results/{record}.json")
-    report.write(path, rows, report.circumstances(form="short" if short else "full", clock=clock))
+    path = ROOT / ("_build/bench_short.json" if short else "results/bench.json")
+    report.write(path, rows, report.circumstances(form="short" if short else "full", clock=ONE_THREAD))
     print(f"\n{report.table(rows)}\n\nWritten to {path.relative_to(ROOT)}")
     return 0
-
-
-def check_gpu() -> None:
-    """Raises BenchmarkError where there is no GPU."""
-    import torch  # not above: what is measured must not start from a process that holds it
-
-    if not torch.cuda.is_available():
-        raise BenchmarkError("GPU=1 needs a GPU and a torch that can use it; there is none here: leave it out")
 
 
 def against(base: str, short: bool) -> int:
@@ -61,19 +52,14 @@ def against(base: str, short: bool) -> int:
 
 
 def main(words: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser("python -m benchmarks", description="Measure how fast the agent trains.")
-    parser.add_argument("--short", action="store_true", help="under three minutes")
-    instead = parser.add_mutually_exclusive_group()
-    instead.add_argument("--gpu", action="store_true", help="a GPU beside one thread of the processor instead")
-    instead.add_argument("--base", metavar="REVISION", help="compare with this revision instead")
+    parser = argparse.ArgumentParser("python -m benchmarks", description="Measure what the package costs.")
+    parser.add_argument("--short", action="store_true", help="fewer repeats")
+    parser.add_argument("--base", metavar="REVISION", help="compare with this revision instead")
     options = parser.parse_args(words)
     try:
         if options.base:
             return against(options.base, options.short)
-        if options.gpu:
-            check_gpu()
-            return bench(("gpu",), "gpu", "wall clock", options.short)
-        return bench(SHORT if options.short else FULL, "bench", ONE_THREAD, options.short)
+        return bench(options.short)
     except BenchmarkError as error:
         print(f"benchmarks: {error}", file=sys.stderr)
         return 1

@@ -1,4 +1,4 @@
-"""What the package costs a process: memory of training, and seconds of `import mna`; each in fresh processes.
+"""What the package costs a process: seconds of `import mna`, and memory that it brings; each in fresh processes.
 
 This module must not load torch: the peak memory of a process counts in what it was started from.
 """
@@ -11,13 +11,6 @@ from collections.abc import Iterator
 from benchmarks.process import BenchmarkError, python
 from benchmarks.rows import Form, Row
 
-TRAIN = """
-import torch
-from benchmarks.training import advance
-from mna.training import Run, from_profile
-torch.set_num_threads(1)
-advance(Run(from_profile({profile!r}, seed={seed})), {decisions})
-"""
 MB = (1 if sys.platform == "darwin" else 1024) / 1e6  # of a unit of ru_maxrss
 PEAK = "import resource; print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
 SECONDS = "import time; start = time.process_time(); import {module}; print(time.process_time() - start)"
@@ -54,13 +47,9 @@ def slowest_imports(module: str, n: int = 3) -> str:
 
 
 def measure(form: Form) -> Iterator[Row]:
-    repeats, decisions = (1, 10_000) if form.short else (3, 50_000)
+    repeats = 1 if form.short else 3
     idle = peak("import torch")
-    for profile, bar in (("seed", 300), ("full", 300)):
-        code = TRAIN.format(profile=profile, decisions=decisions, seed=form.seed)
-        yield Row(f"memory of training over an idle import torch, {profile} profile", "MB",
-                  [peak(code) - idle for _ in range(repeats)], at_most=bar, note=f"{decisions:,} decisions")
-    for module, bar in (("mna", 0.3), ("mna.training", None)):
-        seconds = [import_seconds(module) for _ in range(2 * repeats + 1)]
-        yield Row(f"import {module} over import torch", "s", seconds, at_most=bar,
-                  note=f"most of it in {slowest_imports(module)}")
+    yield Row("memory of import mna over import torch", "MB",
+              [peak("import torch, mna") - idle for _ in range(repeats)], at_most=10)
+    seconds = [import_seconds("mna") for _ in range(2 * repeats + 1)]
+    yield Row("import mna over import torch", "s", seconds, at_most=0.3, note=f"most of it in {slowest_imports('mna')}")

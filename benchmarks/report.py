@@ -15,7 +15,7 @@ from pathlib import Path
 from benchmarks.process import ROOT
 from benchmarks.rows import Row, number
 
-PACKAGES = ("torch", "numpy", "gymnasium", "stable-baselines3", "sb3-contrib")
+PACKAGES = ("torch", "numpy", "gymnasium")
 HEAD = ("what", "median", "unit", "low … high", "bar", "")
 
 
@@ -67,7 +67,7 @@ def processor() -> str:
 
 
 def circumstances(**others) -> dict:
-    """Where and with what the rows were measured, and what else there is to say. Of the peers, those installed."""
+    """Where and with what the rows were measured, and what else there is to say."""
     installed = {name: version(name) for name in PACKAGES if find_spec(name.replace("-", "_"))}
     return dict(commit=commit(), date=date.today().isoformat(), machine=f"{processor()}, {os.cpu_count()} cores",
                 **others, python=platform.python_version()) | installed  # fmt: skip

@@ -4,9 +4,6 @@ import math
 from dataclasses import dataclass, field
 from statistics import median
 
-PROBLEMS = 1024  # at once, where a side is measured for throughput
-MASTERY = 0.99  # greedy accuracy on fresh problems from which on a level counts as reached
-
 
 @dataclass(frozen=True)
 class Form:

@@ -1,3 +1,25 @@
-"""Model-native agents: one compact network that plans, remembers and calls tools by itself."""
+"""Model-native agents: one small network that plans, remembers and calls tools, learned by reinforcement
+
+Modules:
+
+- `mna.checks`: Checks of the exercises: `check("2.1", answer)` says whether an answer is right."""
+
+from importlib import import_module
 
 __version__ = "0.1.0"
+
+# What a user needs, and the module that each name comes from: loaded at first use, so that
+# `import mna` takes no time and no torch.
+_HOME = {"MNAError": "language"}
+
+__all__ = [*_HOME]
+
+
+def __getattr__(name: str):
+    if name not in _HOME:
+        raise AttributeError(f"module 'mna' has no {name!r}; it has {', '.join(_HOME)}")
+    return getattr(import_module(f"mna.{_HOME[name]}"), name)
+
+
+def __dir__():
+    return [*_HOME, "__version__"]

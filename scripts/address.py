@@ -25,8 +25,9 @@ except ImportError:
     %pip install -q {os.environ.get("MNA_INSTALL", source)}
     import mna
 if mna.__version__ != release:
-    print(f"This chapter is for mna {release}; this is mna {mna.__version__}. Run %pip install {source} and restart, "
-          f"or take the chapter from {url}/tree/v{mna.__version__}/notebooks")"""
+    print(f"This chapter is for mna {release}; this is mna {mna.__version__}.",
+          f"Run %pip install {source} and restart, or take the chapter from",
+          f"{url}/tree/v{mna.__version__}/notebooks")"""
 
 
 class Release(NamedTuple):

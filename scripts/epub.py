@@ -60,7 +60,7 @@ def main(source, target):
     contents = copy / "_toc.yml"
     for left_out in ("genindex", "book/playground"):  # Sphinx adds the index itself; the playground needs a script
         contents.write_text(contents.read_text().replace(f"      - file: {left_out}\n", ""))
-    (copy / "book/playground.md").unlink()
+    (copy / "book/playground.md").unlink(missing_ok=True)
     for page in (copy / "book").glob("*.md"):
         page.write_text(without_playground(page.read_text()))
     for chapter in (copy / "notebooks").glob("*.ipynb"):

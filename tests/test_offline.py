@@ -175,7 +175,7 @@ def visits(tab, site, html):
 
 def test_no_page_loads_anything_from_another_address(visits, site):
     away = {url for visit in visits.values() for url in visit.requests if not url.startswith((site, "data:", "blob:"))}
-    assert len(visits) > 10 and not away
+    assert len(visits) > 5 and not away
 
 
 def test_no_page_has_an_error(visits):
@@ -183,12 +183,13 @@ def test_no_page_has_an_error(visits):
 
 
 def test_every_formula_is_typeset(visits):
-    assert sum(visit.formulas for visit in visits.values()) > 50
     assert not [name for name, visit in visits.items() if visit.typeset < visit.formulas]
 
 
 def test_every_widget_shows_its_saved_state(visits):
-    assert sum(visit.widgets for visit in visits.values()) > 0  # opened() waits for each of them
+    """opened() waits for each of them."""
+    saved = [path for path in (ROOT / "notebooks").glob("*.ipynb") if "widget-view+json" in path.read_text()]
+    assert {Path(name).stem for name, visit in visits.items() if visit.widgets} == {path.stem for path in saved}
 
 
 def stands(rule, element):
@@ -215,6 +216,7 @@ def test_the_pages_open_from_the_disk(tab, html):
 def test_the_address_of_the_book_leads_to_its_first_page(tab, site):
     tab.goto(site)
     tab.wait_for_url("**/book/intro.html")
+    assert tab.locator("h1").first.inner_text().startswith("Model-Native Agents")
 
 
 def test_the_index_stands_in_the_table_of_contents_and_leads_to_the_glossary(tab, site):
@@ -222,6 +224,7 @@ def test_the_index_stands_in_the_table_of_contents_and_leads_to_the_glossary(tab
     tab.locator("nav.bd-links a", has_text="Index").click()
     tab.locator(".genindextable a", has_text="random legal policy").click()
     tab.wait_for_url("**/glossary.html#term-random-legal-policy")
+    assert tab.locator("#term-random-legal-policy").is_visible()
 
 
 @pytest.mark.parametrize("where", ["disk", "server"])
@@ -229,10 +232,10 @@ def test_a_word_is_found_by_the_search_page(where, tab, html, site):
     start = site if where == "server" else html.as_uri()
     tab.set_viewport_size(WIDE)
     tab.goto(f"{start}/search.html")
-    tab.locator("main input[name=q], .bd-article input[name=q]").first.fill("curriculum")
+    tab.locator("main input[name=q], .bd-article input[name=q]").first.fill("worksheet")
     tab.keyboard.press("Enter")
     tab.locator("ul.search li a").first.wait_for()
-    assert any("curriculum" in link.get_attribute("href") for link in tab.locator("ul.search li a").all())
+    assert any("glossary" in link.get_attribute("href") for link in tab.locator("ul.search li a").all())
 
 
 def test_without_the_packages_the_build_says_so_and_copies_nothing(tmp_path, capsys):

@@ -5,14 +5,17 @@ import re
 import shutil
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import pytest
 
+import mna
+
 ROOT = Path(__file__).parent.parent
 BIN = Path(sys.executable).parent
-BY_HAND = {"__init__.py", "__main__.py"}
-MODULES = sorted(path for path in (ROOT / "mna").glob("*.py") if not path.name.startswith("_"))
+BY_HAND = {"__init__.py", "__main__.py", "checks.py"}
+EXPORTED = sorted(path for path in (ROOT / "mna").glob("[!_]*.py") if path.name not in BY_HAND)
 
 
 @pytest.fixture
@@ -22,7 +25,8 @@ def copy(tmp_path):
     shutil.copytree(ROOT / "notebooks", tmp_path / "notebooks")
     (tmp_path / "mna").mkdir()
     for name in BY_HAND:
-        shutil.copy(ROOT / "mna" / name, tmp_path / "mna")
+        if (ROOT / "mna" / name).exists():
+            shutil.copy(ROOT / "mna" / name, tmp_path / "mna")
     return tmp_path
 
 
@@ -43,8 +47,9 @@ def test_the_chapters_are_clean(copy):
 
 
 def chapter_of(module):
-    """The chapter that exports a module, as its file's name: chapters sort in reading order."""
-    return re.search(r"File to edit: \.\./notebooks/(\w+)\.ipynb", module.read_text())[1]
+    """The chapter that exports a module, by a name that sorts: the language comes first, though it is an appendix."""
+    chapter = re.search(r"File to edit: \.\./notebooks/(\w+)\.ipynb", module.read_text())[1]
+    return chapter.replace("a_language", "0")
 
 
 def imports(module):
@@ -56,11 +61,30 @@ def imports(module):
             yield from (alias.name.removeprefix("mna.") for alias in node.names)
 
 
-@pytest.mark.parametrize("module", MODULES, ids=lambda path: path.stem)
+@pytest.mark.parametrize("module", EXPORTED, ids=lambda path: path.stem)
 def test_a_module_imports_only_from_earlier_chapters(module):
-    chapters = {path.stem: chapter_of(path) for path in MODULES}
+    chapters = {path.stem: chapter_of(path) for path in EXPORTED}
     late = [name for name in imports(module) if chapters.get(name, "") > chapters[module.stem]]
     assert not late, f"{module.stem} imports {late}, which a later chapter exports"
+
+
+def test_every_name_that_the_package_offers_is_there():
+    assert sorted(set(dir(mna)) - {"__version__"}) == sorted(mna.__all__)
+    assert all(hasattr(mna, name) for name in mna.__all__) and not hasattr(mna, "no_such_name")
+
+
+def test_importing_the_package_loads_no_torch():
+    code = "import sys, mna; assert 'torch' not in sys.modules and 'numpy' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
+
+
+def test_the_wheel_says_that_it_has_types(wheel):
+    assert "mna/py.typed" in zipfile.ZipFile(wheel).namelist()
+
+
+def test_the_api_page_has_every_module():
+    shown = re.findall(r"automodule:: mna\.(\w+)", (ROOT / "book/api.md").read_text())
+    assert sorted(shown) == sorted(path.stem for path in (ROOT / "mna").glob("[!_]*.py"))
 
 
 def test_every_requirement_is_pinned():

@@ -45,7 +45,8 @@ def link_names(literal, names, link):
         literal.replace_self(link(literal.deepcopy(), names.pop(name[1])))
 
 
-NUMBERED = re.compile(r"(eq\. \([\d.]+\)|[Ff]igure \d+\.\d+)")  # how a text names a formula or a picture
+# How a text names a formula or a picture; those of an appendix begin with its letter.
+NUMBERED = re.compile(r"(eq\. \((?:\d+|[A-Z])\.\d+\)|[Ff]igure (?:\d+|[A-Z])\.\d+)")
 
 
 def label_numbered(app, doctree):
@@ -56,10 +57,10 @@ def label_numbered(app, doctree):
         app.env.domaindata["std"]["anonlabels"][name] = app.env.docname, node["ids"][-1]
 
     for formula in doctree.findall(nodes.math_block):
-        if tag := re.search(r"\\tag\{([\d.]+)\}", formula.astext()):
+        if tag := re.search(r"\\tag\{([\w.]+)\}", formula.astext()):
             label(formula, f"eq. ({tag[1]})")
     for paragraph in doctree.findall(nodes.paragraph):
-        caption = re.match(r"Figure (\d+\.\d+)\.", paragraph.astext())
+        caption = re.match(r"Figure (\w+\.\d+)\.", paragraph.astext())
         if caption and isinstance(paragraph[0], nodes.emphasis):
             label(paragraph, f"figure {caption[1]}")
 
