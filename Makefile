@@ -47,8 +47,8 @@ colab: .venv/.stamp ## run each chapter alone, with only what Colab brings (OLDE
 	$(BIN)/python scripts/colab.py $(COLAB) $(if $(OLDEST),--oldest)
 	OMP_NUM_THREADS=1 MNA_COLAB=$(COLAB) $(BIN)/pytest --durations=0 tests/test_colab.py
 
-notebooks: .venv/.stamp ## run every chapter with its defaults, save the outputs and record the run
-	OMP_NUM_THREADS=1 $(BIN)/python scripts/chapters.py
+notebooks: .venv/.stamp ## run every chapter (or CHAPTER=03_memory), save the outputs and record the run
+	OMP_NUM_THREADS=1 $(BIN)/python scripts/chapters.py $(CHAPTER)
 	$(BIN)/nbdev-clean
 
 lint: .venv/.stamp ## check the style of the code, chapters included

@@ -1,15 +1,11 @@
-"""Model-native agents: one small network that plans, remembers and calls tools, learned by reinforcement
-
-Modules:
-
-- `mna.checks`: Checks of the exercises: `check("2.1", answer)` says whether an answer is right."""
+"""Model-native agents: one compact network that plans, remembers and calls tools."""
 
 from importlib import import_module
 
 __version__ = "0.1.0"
 
-# What a user needs, and the module that each name comes from: loaded at first use, so that
-# `import mna` takes no time and no torch.
+# What a user needs, and the module that each name comes from: loaded at first use, so
+# that `import mna` takes no time and no torch.
 _HOME = {"MNAError": "language"}
 
 __all__ = [*_HOME]

@@ -1,6 +1,7 @@
-"""Run every chapter with its defaults, save its outputs, and record the run in results/status.json.
+"""Run chapters with their defaults, save their outputs, and record the runs in results/status.json.
 
-    python scripts/chapters.py        (make notebooks)
+    python scripts/chapters.py              (make notebooks)
+    python scripts/chapters.py 03_memory    (make notebooks CHAPTER=03_memory)
 """
 
 import json
@@ -38,14 +39,21 @@ def run(path):
     }
 
 
-def main():
-    runs = {}
-    for path in sorted((ROOT / "notebooks").glob("*.ipynb")):
-        chapter, runs[path.stem] = run(path)
-        nbformat.write(chapter, path)
-        print(f"{path.stem}: {runs[path.stem]['seconds']} s", flush=True)
-    (ROOT / "results/status.json").write_text(json.dumps(runs, indent=1) + "\n")
+def main(names):
+    """Run the chapters of these names, or all. The runs of chapters that are gone leave the record."""
+    record, chapters = ROOT / "results/status.json", sorted((ROOT / "notebooks").glob("*.ipynb"))
+    known = [path.stem for path in chapters]
+    if unknown := set(names) - set(known):
+        sys.exit(f"no chapter {', '.join(sorted(unknown))}; chapters: {', '.join(known)}")
+    runs = json.loads(record.read_text())
+    for path in chapters:
+        if not names or path.stem in names:
+            chapter, runs[path.stem] = run(path)
+            nbformat.write(chapter, path)
+            print(f"{path.stem}: {runs[path.stem]['seconds']} s", flush=True)
+    kept = {name: runs[name] for name in known if name in runs}
+    record.write_text(json.dumps(kept, indent=1) + "\n")
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])

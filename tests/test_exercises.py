@@ -4,6 +4,7 @@ nbval runs the same cells again and compares, so what is saved is what happens.
 """
 
 import pytest
+from IPython.core.interactiveshell import InteractiveShell
 from measure import ROOT, Chapter, printed
 
 from mna import MNAError, checks
@@ -71,11 +72,18 @@ def test_what_an_answer_raises_is_told_in_one_line(doubles, answer, said):
     assert told.startswith(said) and "\n" not in told
 
 
+def test_a_notebook_shows_the_verdict_once(doubles, capsys):
+    shell = InteractiveShell()
+    shell.display_formatter.active_types = ["text/plain"]
+    assert shell.display_formatter.format(check("99.1", lambda n: 2 * n)) == ({}, {})
+    assert capsys.readouterr().out == "passed\n"
+
+
 def test_an_unknown_exercise_is_refused_with_those_that_exist(doubles):
     with pytest.raises(MNAError, match=r"no exercise '99\.2'; exercises: 99\.1$"):
         check("99.2", None)
 
 
 def test_an_id_is_given_once(doubles):
-    with pytest.raises(MNAError, match="'99.1' has a check already"):
+    with pytest.raises(MNAError, match="'99.1' has a check;"):
         check_for("99.1")(doubles)

@@ -2,11 +2,14 @@
 
 import json
 import re
+import shutil
 import subprocess
 import tomllib
 from pathlib import Path
 
 import address
+import chapters
+import nbformat
 import pytest
 import status
 import yaml
@@ -118,6 +121,32 @@ def test_the_training_chapter_tells_of_its_own_run(tmp_path):
     times = {"end_time": "2026-03-04T05:06:07+00:00", "duration": 61.2}
     (cells,) = status_rows(tmp_path, chapter(CODE, papermill=times), {}, RAN | {"profile": "seed"})
     assert cells[1:3] == ["2026-03-04", "61 s"] and cells[-1] == "profile seed"
+
+
+def test_the_repository_records_a_run_of_every_chapter_and_of_no_other():
+    runs = json.loads((ROOT / "results/status.json").read_text())
+    written = {path.stem for path in (ROOT / "notebooks").glob("*.ipynb")}
+    assert set(runs) == written, "make notebooks"
+
+
+@pytest.mark.parametrize("names, said", [
+    (["a_language"], "a_language: "), ([], "a_language: "), (["z"], "no chapter z")])
+def test_one_chapter_or_all_are_run_and_recorded(names, said, tmp_path, monkeypatch, capsys):
+    (tmp_path / "notebooks").mkdir()
+    (tmp_path / "results").mkdir()
+    (tmp_path / "results/status.json").write_text(json.dumps({"gone": {}, "b_other": {}}))
+    for name in ("a_language", "b_other"):
+        shutil.copy(ROOT / "notebooks/a_language.ipynb", tmp_path / f"notebooks/{name}.ipynb")
+    monkeypatch.setattr(chapters, "ROOT", tmp_path)
+    monkeypatch.setattr(chapters, "run", lambda path: (nbformat.read(path, as_version=4), {"seconds": 1}))
+    try:
+        chapters.main(names)
+        told = capsys.readouterr().out
+    except SystemExit as refused:
+        told = str(refused)
+    assert told.startswith(said) and told.count("b_other: ") == (names == [])
+    runs = json.loads((tmp_path / "results/status.json").read_text())
+    assert list(runs) == (["gone", "b_other"] if names == ["z"] else ["a_language", "b_other"])
 
 
 @pytest.mark.parametrize("page", ["intro", "results", "how_to_use"])

@@ -82,8 +82,8 @@ def test_files_of_the_folder_are_served(ask, path, body):
 
 
 @pytest.mark.parametrize("path", [
-    "/.hidden", "/sub/.git/config", "/sub/.git/", "/%2ehidden", "/out.html", "/away/secret.html", "/away/", "/linked/", "/loop",
-    "/dot.html", "/empty/", "/sub/", "/../secret.html", "/%2e%2e/secret.html",
+    "/.hidden", "/sub/.git/config", "/sub/.git/", "/%2ehidden", "/out.html", "/away/secret.html", "/away/", "/linked/",
+    "/loop", "/dot.html", "/empty/", "/sub/", "/../secret.html", "/%2e%2e/secret.html",
     "/sub/%2e%2e/%2e%2e/secret.html", "/a%00b", "/missing.html"])
 def test_what_is_hidden_or_elsewhere_is_not(ask, path):
     status, body = ask(path)
