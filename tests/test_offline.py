@@ -51,6 +51,14 @@ LOOK = """async dark => {
     .filter(({impact}) => ["serious", "critical"].includes(impact))
     .flatMap(({id, nodes}) => nodes.map(({html}) => [id, html.slice(0, 200)]));
 }"""
+# The first line of each code cell that is wider than its box, folded cells opened for the moment.
+TOO_WIDE = """() => {
+  const folded = [...document.querySelectorAll("details:not([open])")];
+  for (const details of folded) details.open = true;
+  const boxes = [...document.querySelectorAll(".cell_input pre")].filter(box => box.scrollWidth > box.clientWidth);
+  for (const details of folded) details.open = false;
+  return boxes.map(box => box.textContent.trim().split("\\n")[0]);
+}"""
 
 
 @dataclass
@@ -62,6 +70,7 @@ class Visit:
     typeset: int = 0  # formulas that MathJax has set
     formulas: int = 0
     widgets: int = 0  # widgets that show their saved state
+    too_wide: list[str] = field(default_factory=list)  # code cells that scroll sideways in a wide window
     findings: set = field(default_factory=set)  # (form, rule, element)
     sideways: list[str] = field(default_factory=list)  # forms in which the page is wider than the window
 
@@ -139,6 +148,7 @@ def opened(tab, address):
     tab.goto(address)
     tab.evaluate("() => window.MathJax?.startup?.promise")
     visit.formulas, visit.typeset = tab.locator(".math").count(), tab.locator("mjx-container").count()
+    visit.too_wide = tab.evaluate(TOO_WIDE)
     visit.widgets = tab.locator(SAVED).count()
     if visit.widgets:
         tab.locator(DRAWN).nth(visit.widgets - 1).wait_for()
@@ -204,6 +214,10 @@ def test_axe_finds_nothing_serious(visits):
 
 def test_no_page_scrolls_sideways(visits):
     assert not {name: visit.sideways for name, visit in visits.items() if visit.sideways}
+
+
+def test_no_code_scrolls_sideways_in_a_wide_window(visits):
+    assert not {name: visit.too_wide for name, visit in visits.items() if visit.too_wide}
 
 
 def test_the_pages_open_from_the_disk(tab, html):
