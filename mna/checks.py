@@ -49,3 +49,153 @@ def check(exercise: str, answer: object) -> Verdict:
 
 
 # ---------------------------------------------------------------- 0 First contact
+
+
+# ---------------------------------------------------------------- 1 Environments
+
+
+@check_for("1.1")
+def pay_by_value(pay):
+    if len(pay) != 3:
+        return f"{len(pay)} payments were given; two calls and an answer make three"
+    if [float(part) for part in pay] != [0.5, 0.5, 1.0]:
+        return f"{pay} is not what is paid; play it, and look at each reward"
+
+
+@check_for("1.2")
+def looks_at_the_result(play_bars):
+    from mna.environments import Arithmetic
+    from mna.language import parse
+
+    for text in ("|5-3|*2", "|3-5|*2", "|4-4|*7", "|1-9|*1"):
+        env = Arithmetic(parse(text))
+        if not play_bars(env).correct:
+            return f"{text} is {env.problem.answer}, and {env.given} was answered"
+
+
+@check_for("1.3")
+def each_value_as_often_as_it_is_there(legal_calls):
+    from mna.environments import Arithmetic
+    from mna.language import parse
+
+    for text, count in (("2+3", 12), ("3*3", 12), ("7", 2), ("2*(3+4)", 30)):
+        if len(found := legal_calls(Arithmetic(parse(text)))) != count:
+            return f"{len(found)} calls were listed for {text}, and there are {count}"
+
+
+@check_for("1.4")
+def multiplies_and_adds(tool):
+    from mna.language import Value
+
+    if tool.arity != 3:
+        return f"the tool takes {tool.arity} values; x*y + z needs three"
+    for x, y, z in ((2, 3, 4), (-1, 5, 5), (7, 0, 2)):
+        if (found := tool.apply(*map(Value.of, (x, y, z)))) != Value.of(x * y + z):
+            return f"of {x}, {y} and {z} it makes {found}; it should be {x * y + z}"
+
+
+@check_for("1.5")
+def a_plot_of_luck(ax):
+    if not ax.lines or len(ax.lines[0].get_xdata()) < 4:
+        return "the axes have no line of four points or more"
+    if not (ax.get_xlabel() and ax.get_ylabel()):
+        return "an axis has no label; say what it shows, and in which unit"
+    x, y = ax.lines[0].get_xdata(), ax.lines[0].get_ydata()
+    if not (min(x) >= 0 and 0.4 <= max(x) <= 0.8):
+        return "take values of flaky from 0 to between 0.4 and 0.8"
+    if not all(5 <= share <= 30 for share in y):
+        return "one share is far from what luck reaches on expr2; are they percent?"
+
+
+@check_for("1.6")
+def plans_by_hand(planner):
+    import random
+    from itertools import permutations
+
+    from mna.environments import TOOLS, Arithmetic
+    from mna.problems import draw
+
+    right, rng = 0, random.Random(16)
+    for _ in range(40):
+        env = Arithmetic(draw("expr4", rng))
+        for _ in range(env.bound):
+            choices = [(tool.name, *values) for tool in TOOLS.values()
+                       for values in permutations(env.live.elements(), tool.arity)]
+            if env.live.total() == 1:
+                choices.append(("ANSWER", *env.live))
+            name, *values = planner(env, choices)
+            if name == "ANSWER":
+                right += env.answer(*values).correct
+                break
+            env.call(name, *values)
+    if right < 20:
+        return f"{right} of 40 problems of expr4 are right; half of them are wanted"
+
+
+# ---------------------------------------------------------------- A The language
+
+
+@check_for("A.1")
+def predicts(answers):
+    from mna.language import parse
+
+    texts = ("-2^2", "6/2(1+2)", "1/2x=5", "|1|-2|3|")
+    if len(answers) != len(texts):
+        return f"{len(answers)} answers for {len(texts)} texts"
+    wrong = [text for text, answer in zip(texts, answers, strict=True)
+             if answer != parse(text).answer]
+    if wrong:
+        return f"not yet right: {', '.join(wrong)}"
+
+
+@check_for("A.2")
+def is_postfix(postfix):
+    from mna.language import number_text, parse
+
+    cases = {"5": "5", "3*(4+5)": "3 4 5 + *", "2*x-7=0.5": "2 x * 7 - 0.5 =",
+             "-|3-8|/2": "3 8 - abs neg 2 /", "9-3-4": "9 3 - 4 -"}
+    for text, right in cases.items():
+        problem = parse(text)
+        words = list(map(number_text, problem.values))
+        if (said := postfix(problem.tree, words)) != right:
+            return f"{text} became {said!r:.60}, and should be {right!r}"
+
+
+@check_for("A.3")
+def calculates(calculate):
+    cases = {"2+3+4": 9, "9-3-4": 2, "9-3+4": 10, "9-(3-4)": 10, "2*3-4*(5-1)-1": -11}
+    for text, right in cases.items():
+        if (said := calculate(text)) != right:
+            return f"{text} is {said!r:.60} here, and should be {right}"
+
+
+@check_for("A.4")
+def shows_both_counts(ax):
+    if not hasattr(ax, "get_lines"):
+        return "the answer is a pair of axes that holds two lines: fig, ax = plt.subplots()"
+    lines = sorted(list(map(float, line.get_ydata())) for line in ax.get_lines())
+    if lines != [[0.0] + [1.0] * 9, [float(n) for n in range(10)]]:
+        return f"the {len(lines)} lines are not the two counts for 1 to 10 products"
+    if not (ax.get_xlabel() and ax.get_ylabel()):
+        return "the axes have no labels"
+
+
+@check_for("A.5")
+def reads_more(answer):
+    from mna.language import parse
+
+    tidy, cases = answer
+    if len(cases) < 3:
+        return f"{len(cases)} cases; find at least three"
+    for text in ("3*(4+5)", "2x+1=7", "15%*80", "|3-8|"):
+        if tidy(text) != text:
+            return f"tidy changes {text}, which parse reads as it is"
+    for text, right in cases:
+        try:
+            parse(text)
+        except MNAError:
+            pass
+        else:
+            return f"parse reads {text!r:.60} without help"
+        if (said := parse(tidy(text)).answer) != right:
+            return f"{text!r:.60} is {said!s:.60} when tidied, and should be {right}"
