@@ -172,7 +172,7 @@ def calculates(calculate):
 @check_for("A.4")
 def shows_both_counts(ax):
     if not hasattr(ax, "get_lines"):
-        return "the answer is a pair of axes that holds two lines: fig, ax = plt.subplots()"
+        return "the answer is axes that hold two lines: fig, ax = plt.subplots()"
     lines = sorted(list(map(float, line.get_ydata())) for line in ax.get_lines())
     if lines != [[0.0] + [1.0] * 9, [float(n) for n in range(10)]]:
         return f"the {len(lines)} lines are not the two counts for 1 to 10 products"
@@ -199,3 +199,87 @@ def reads_more(answer):
             return f"parse reads {text!r:.60} without help"
         if (said := parse(tidy(text)).answer) != right:
             return f"{text!r:.60} is {said!s:.60} when tidied, and should be {right}"
+
+
+# ---------------------------------------------------------------- B Problems
+
+
+@check_for("B.1")
+def requests_refused(letters):
+    wrong = set(letters) ^ set("abdf")
+    if wrong:
+        return f"{len(wrong)} letters are wrong; read what check_levels refuses"
+
+
+@check_for("B.2")
+def needs_three_slots(text):
+    from mna.language import parse, slots_needed
+
+    problem = parse(text)
+    if problem.number_count != 16:
+        return f"{text} has {problem.number_count} numbers; use 16"
+    if (slots := slots_needed(problem)) < 3:
+        return f"its best order needs {slots} slots; make both halves equally needy"
+
+
+@check_for("B.3")
+def loses_no_parentheses(write):
+    import random
+
+    from mna.language import parse
+
+    def tree(n):
+        left = rng.randint(1, max(1, n - 1))
+        return n if n == 1 else (rng.choice("+-*/"), tree(left), tree(n - left))
+
+    def read(tree, bare=str):
+        return bare(tree) if isinstance(tree, int) else (
+            "(" + read(tree[1]) + tree[0] + read(tree[2]) + ")")
+
+    rng = random.Random(3)
+    for _ in range(60):
+        planted = tree(rng.randint(2, 5))
+        try:
+            wanted = parse(read(planted)).tree
+        except ValueError:  # a division by zero
+            continue
+        if parse(text := write(planted)).tree != wanted:
+            return f"{planted} is written {text}, which reads as another tree"
+        if text.startswith("("):
+            try:
+                if parse(text[1:].replace(")", "", 1)).tree == wanted:
+                    return f"{text} has a pair that is not needed"
+            except ValueError:
+                pass
+
+
+@check_for("B.4")
+def long_sums(recipe):
+    if (recipe.fewest, recipe.signs, recipe.bars, recipe.equations) != (3, 1, 0, 0):
+        return "look at fewest, signs, bars and equations: what must each be?"
+    if set(recipe.operators) != {"+", "-"}:
+        return f"its operators are {recipe.operators!r}; plus and minus only"
+    if recipe.needs != 7:
+        return "a problem without a unary minus can be drawn; which token does it need?"
+
+
+@check_for("B.5")
+def a_plot_of_the_split(ax):
+    if not ax.lines or list(ax.lines[0].get_xdata()) != list(range(3, 11)):
+        return "draw one line, at 3, 4, … 10 numbers"
+    if not (ax.get_xlabel() and ax.get_ylabel()):
+        return "an axis has no label; say what it shows, and in which unit"
+    if not all(12 <= share <= 28 for share in ax.lines[0].get_ydata()):
+        return "one share is far from a fifth; is it percent, of different structures?"
+
+
+@check_for("B.6")
+def another_split(held):
+    from mna.problems import every_structure
+
+    if any(map(held, every_structure(1))):
+        return "it holds out a structure of one number"
+    every = sorted(every_structure(3))[::9]
+    share = 100 * sum(map(held, every)) / len(every)
+    if not 2 <= share <= 40:
+        return f"it holds out {share:.0f} % of the structures of three numbers"
