@@ -155,7 +155,7 @@ def test_what_is_no_sub_task_pays_nothing():
 def test_practice_ends_at_a_call_off_the_tree_and_at_one_that_fails():
     problem = parse("3/(2-2+1)+4")
     for practice in (True, False):
-        def env():
+        def env(practice=practice):
             return Arithmetic(problem, practice)
         three, two = Value.of(3), Value.of(2)
         assert env().call("ADD", three, two).done == practice
