@@ -46,10 +46,13 @@ def test_the_chapters_are_clean(copy):
     assert texts(copy / "notebooks", "*.ipynb") == texts(ROOT / "notebooks", "*.ipynb"), "run nbdev-clean"
 
 
+PLACES = {"a_language": "0", "b_problems": "00", "c_batched": "10"}  # before 00_…, and between 09_… and 10_…
+
+
 def chapter_of(module):
-    """The chapter that exports a module, by a name that sorts: the language comes first, though it is an appendix."""
+    """The chapter that exports a module, by a name that sorts; PLACES is where appendices stand among the chapters."""
     chapter = re.search(r"File to edit: \.\./notebooks/(\w+)\.ipynb", module.read_text())[1]
-    return chapter.replace("a_language", "0")
+    return PLACES.get(chapter, chapter)
 
 
 def imports(module):
