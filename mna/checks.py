@@ -132,6 +132,91 @@ def plans_by_hand(planner):
         return f"{right} of 40 problems of expr4 are right; half of them are wanted"
 
 
+# ---------------------------------------------------------------- 2 Network
+
+
+@check_for("2.1")
+def three_rows(rows):
+    right = "7+(_*5)-6", "3*4", "2*3"
+    wrong = [name for name, told, row in zip("abc", rows, right, strict=True)
+             if "".join(told.split()) != row]
+    if wrong:
+        return f"{' and '.join(wrong)}: read rules 1 to 3 of the worksheet again"
+
+
+@check_for("2.2")
+def only_what_is_legal(policy):
+    import torch
+
+    logits = torch.tensor([[1.0, 2.0, 3.0], [0.0, 900.0, 0.0]])
+    legal = torch.tensor([[True, True, False], [True, False, True]])
+    p = policy(logits, legal)
+    if p[~legal].any():
+        return "an illegal action has a probability; it must be exactly 0"
+    if not torch.allclose(p.sum(1), torch.ones(2)):
+        return "a row of probabilities does not sum to 1"
+    wanted = torch.tensor([[0.2689, 0.7311, 0.0], [0.5, 0.0, 0.5]])
+    if not torch.allclose(p, wanted, atol=1e-3):
+        return "it is no softmax of the legal logits: an illegal one has a say"
+
+
+@check_for("2.3")
+def padding_is_not_read(sweep):
+    import torch
+
+    draws = torch.Generator().manual_seed(0)
+    z, candidate = torch.rand(2, 6, 3, generator=draws), torch.rand(2, 6, 3, generator=draws)
+    real = torch.arange(6) < torch.tensor([[6], [4]])
+    h = sweep(z, candidate, real)
+    alone = sweep(z[1:, :4], candidate[1:, :4], real[1:, :4])
+    if not torch.allclose(h[1, :4], alone[0], atol=1e-6):
+        return "row 1 alone gives another result: what does its padding leave behind?"
+    last, state = z[0, 5] * candidate[0, 5], z[0, 5] * candidate[0, 5]
+    state = (1 - z[0, 4]) * last + z[0, 4] * candidate[0, 4]
+    if not torch.allclose(h[0, 4:], torch.stack((state, last)), atol=1e-6):
+        return "a row without padding came out wrong; it was right before"
+
+
+@check_for("2.4")
+def can_square(agent):
+    config, arity = agent.config, agent.desk.arity
+    if "SQUARE" not in config.tools:
+        return f"the agent's tools are {', '.join(config.tools)}; add SQUARE by its config"
+    if arity[config.tools.index("SQUARE")] != 1:
+        return "SQUARE takes one value: its arity is 1"
+    if (config.width, config.hidden, config.slots, len(config.tools)) != (32, 64, 0, 7):
+        return "keep the six tools and the sizes of new_agent()"
+
+
+@check_for("2.5")
+def three_bars(ax):
+    names = [tick.get_text() for tick in ax.get_xticklabels()]
+    if len(ax.patches) != 3 or names != ["CHOOSE", "TOOL", "RIGHT"]:
+        return "draw three bars, named CHOOSE, TOOL and RIGHT"
+    if not (ax.get_xlabel() and ax.get_ylabel()):
+        return "an axis has no label; say what it shows, and in which unit"
+    if not all(50 < bar.get_height() <= 100 for bar in ax.patches):
+        return "a bar is not between 50 and 100; is it in percent, of the trained agent?"
+
+
+@check_for("2.6")
+def reads_a_row(make):
+    import torch
+
+    torch.manual_seed(0)
+    kinds = torch.tensor([[1, 3, 1, 5, 1], [1, 5, 1, 3, 1], [1, 3, 1, 0, 0]])
+    encoder = make(16)
+    x = encoder(kinds)
+    if tuple(x.shape) != (3, 5, 16):
+        return f"its output is {tuple(x.shape)}; for kinds (3, 5) make it (3, 5, 16)"
+    if x[2, 3:].any():
+        return "it is not zero at the padding"
+    if not torch.allclose(x[2, :3], encoder(kinds[2:, :3])[0], atol=1e-5):
+        return "a row says something else beside longer ones: padding is read"
+    if torch.allclose(x[0, 2], x[1, 2], atol=1e-5):
+        return "it can't tell left from right: 1+2*3 and 1*2+3 look alike to the 2"
+
+
 # ---------------------------------------------------------------- A The language
 
 
@@ -283,3 +368,103 @@ def another_split(held):
     share = 100 * sum(map(held, every)) / len(every)
     if not 2 <= share <= 40:
         return f"it holds out {share:.0f} % of the structures of three numbers"
+
+
+# ---------------------------------------------------------------- C Batches of problems
+
+
+@check_for("C.1")
+def a_tree_laid_flat(answer):
+    size, last = map(list, answer)
+    if len(size) != 7 or len(last) != 7:
+        return f"{len(size)} sizes, {len(last)} places; a tree of 4 numbers has 7 nodes"
+    if size != [4, 1, 3, 1, 2, 1, 1]:
+        return f"{size} are not the sizes; how many numbers are below each node?"
+    if last != [place + 2 * n - 2 for place, n in enumerate(size)]:
+        return f"{last} are not the last ones; n numbers make 2n - 1 nodes"
+
+
+@check_for("C.2")
+def depth_from_sizes(depth_of):
+    import torch
+
+    for size, depth in (([1], [0]), ([2, 1, 1], [0, 1, 1]),
+                        ([4, 1, 3, 1, 2, 1, 1], [0, 1, 1, 2, 2, 3, 3]),
+                        ([4, 2, 1, 1, 2, 1, 1], [0, 1, 2, 2, 1, 2, 2])):
+        if (found := depth_of(torch.tensor(size)).tolist()) != depth:
+            return f"for sizes {size} it gives {found}, and it should be {depth}"
+
+
+@check_for("C.3")
+def trusts_no_wrong_sum(careful):
+    import random
+    from fractions import Fraction
+
+    import torch
+
+    rng = random.Random(0)
+    for bits in (3, 10, 28, 33, 40, 50, 61):
+        rows = [[rng.randrange(1, 2 ** bits) for _ in range(4)] for _ in range(200)]
+        x, y = torch.tensor(rows).view(-1, 2, 2).unbind(1)
+        total, ok = careful(x, y)
+        if bits < 20 and not ok.all():
+            return f"it trusts not all sums of fractions of {bits} bits, and all fit"
+        for (a, b, c, d), (p, q), good in zip(rows, total.tolist(), ok.tolist(),
+                                              strict=True):
+            if good and (q == 0 or Fraction(p, q) != Fraction(a, b) + Fraction(c, d)):
+                return f"it trusts {a}/{b} + {c}/{d} = {p}/{q}, which is wrong"
+
+
+@check_for("C.4")
+def absolute_values(magnitude):
+    import torch
+
+    from mna.batched import Values
+
+    given = torch.tensor([[0, -3, 4], [0, 3, 4], [0, 0, 1], [1, -2, 1], [0, 0, 1]])
+    result = magnitude(Values(given, torch.tensor([True] * 4 + [False])))
+    wanted = [[0, 3, 4], [0, 3, 4], [0, 0, 1], [0, 0, 1], [0, 0, 1]]
+    if result.ok.tolist() != [True] * 3 + [False] * 2:
+        return f"ok is {result.ok.tolist()} for {given.tolist()}, the last not ok then"
+    if result.forms.tolist() != wanted:
+        return f"forms are {result.forms.tolist()}, and should be {wanted}"
+
+
+@check_for("C.5")
+def a_plot_of_attempts(ax):
+    if len(ax.lines) != 2 or ax.get_legend() is None:
+        return "draw two lines, one for each split, and a legend"
+    if not (ax.get_xlabel() and ax.get_ylabel()):
+        return "an axis has no label; say what it shows, and in which unit"
+    train, test = sorted((line.get_ydata() for line in ax.lines), key=sum, reverse=True)
+    if not (all(50 <= y <= 95 for y in train) and all(8 <= y <= 35 for y in test)):
+        return "one share is far from what attempts give; are they percent?"
+
+
+@check_for("C.6")
+def a_twin(answer):
+    import torch
+
+    from mna import batched
+
+    name, function = answer
+    if function is getattr(batched, name):
+        return f"this is {name} itself; hand in your own"
+    kinds = torch.randint(1, 13, (50, 30), generator=torch.Generator().manual_seed(0))
+    count = torch.arange(50) % 30 + 1
+    kinds[torch.arange(30) >= count[:, None]] = 0
+    given = {"crc32": (kinds,), "padded": (kinds[kinds > 0], count, 0)}
+    if name not in given:
+        level = torch.arange(40) % 2
+        given[name] = (level, ["mixed4", "bars5"], torch.Generator().manual_seed(0))
+        if name != "generate":
+            return f"this checks crc32, padded and generate; compare {name} by a test"
+    same = function(*given[name])
+    if name == "generate":
+        given[name][2].manual_seed(0)
+        wanted = batched.generate(*given[name])
+        equal = torch.equal(same.kinds, wanted.kinds)
+    else:
+        equal = torch.equal(same, getattr(batched, name)(*given[name]))
+    if not equal:
+        return f"it gives other results than {name} for the same input"
