@@ -51,6 +51,63 @@ def check(exercise: str, answer: object) -> Verdict:
 # ---------------------------------------------------------------- 0 First contact
 
 
+@check_for("0.1")
+def share_by_luck(answer):
+    if answer is None:
+        return "no answer yet: give a share, a number between 0 and 1"
+    if abs(answer - 5 / 18) > 0.002:
+        return f"{answer} is not it; for which operators does the order matter?"
+
+
+@check_for("0.2")
+def is_clipped(gain):
+    cases = ((1.5, 2, 2.4), (0.5, 2, 1), (0.5, -1, -0.8), (1.5, -1, -1.5))
+    for ratio, advantage, wanted in cases:
+        if abs((found := gain(ratio, advantage)) - wanted) > 1e-6:
+            return f"ratio {ratio}, advantage {advantage}: {found}, and not {wanted}"
+
+
+@check_for("0.3")
+def is_solved(state):
+    if state.answer != -15 or state.slots != 1:
+        return "this is another problem; solve 7*3+4-5*8 with one slot"
+    if not state.right:
+        return "a result was lost on the way" if state.lost else "it is not solved yet"
+
+
+@check_for("0.4")
+def gives_each_action_its_own(advantages):
+    episode = [(0.5, 0.0), (0.2, 0.5), (0.4, 1.0)]  # value, reward
+    for gae_lambda, wanted in ((0.0, (-0.3, 0.7, 0.6)), (1.0, (1.0, 1.3, 0.6))):
+        found = advantages(episode, gae_lambda)
+        if max(abs(a - b) for a, b in zip(found, wanted, strict=True)) > 1e-6:
+            said = [round(a, 3) for a in found]
+            return (f"values 0.5, 0.2, 0.4 and rewards 0, 0.5, 1 give {said} with "
+                    f"gae_lambda={gae_lambda}; which is the first action's?")
+
+
+@check_for("0.5")
+def needs_two_slots(text):
+    from mna.language import parse, slots_needed
+
+    problem = parse(text)
+    if not set(text) <= set("0123456789+-*() "):
+        return "use numbers, + - * and parentheses only"
+    if (slots := slots_needed(problem)) < 2:
+        return f"its best order of work needs {slots} slot{'s' * (slots != 1)}, not two"
+
+
+@check_for("0.6")
+def a_plot_of_failures(ax):
+    if not ax.lines or len(ax.lines[0].get_xdata()) < 3:
+        return "the axes have no line of three points: no, one and two pairs"
+    if not (ax.get_xlabel() and ax.get_ylabel()):
+        return "an axis has no label; say what it shows, and in which unit"
+    y = list(ax.lines[0].get_ydata())
+    if not (1 < max(y) <= 100 and min(y) >= 0):
+        return "draw percent: the shares are between 0 and 100"
+
+
 # ---------------------------------------------------------------- 1 Environments
 
 
