@@ -525,3 +525,81 @@ def a_twin(answer):
         equal = torch.equal(same, getattr(batched, name)(*given[name]))
     if not equal:
         return f"it gives other results than {name} for the same input"
+
+
+# ---------------------------------------------------------------- D Gymnasium
+
+
+@check_for("D.1")
+def twelve_decisions(moves):
+    from mna.gym import ArithmeticEnv
+
+    env, info = ArithmeticEnv(), {}
+    env.reset(options={"problem": "(1+2)*(3+4)"})
+    for n, action in enumerate(moves, 1):
+        try:
+            *_, over, _, info = env.step(action)
+        except MNAError as error:
+            return f"decision {n}: {error}"
+        if over and not info["correct"]:
+            given = env.game.env.given
+            return (f"decision {n} loses a result; store it before a call without it"
+                    if given is None else f"{given} is answered, and it is 21")
+    if not info.get("correct"):
+        return f"after {len(moves)} decisions there is no answer yet"
+
+
+@check_for("D.2")
+def costs_time(wrapper):
+    import gymnasium
+
+    from mna.gym import ArithmeticEnv
+
+    if not (isinstance(wrapper, type) and issubclass(wrapper, gymnasium.Wrapper)):
+        return "Priced is to be a class that descends from gymnasium.Wrapper"
+    plain, priced = ArithmeticEnv(), wrapper(ArithmeticEnv())
+    for seed in range(5):
+        _, told = plain.reset(seed=seed)
+        priced.reset(seed=seed)
+        over, n = False, 0
+        while not over:
+            action = int(told["action_mask"].nonzero()[0][-1 - n % 2 * (n > 3)])
+            seen, reward, done, cut, told = plain.step(action)
+            others, price, *ends, _ = priced.step(action)
+            if abs(price - (reward - 0.01)) > 1e-9:
+                return f"a decision that is paid {reward} gives {price} with its price"
+            if ends != [done, cut] or any((seen[k] != others[k]).any() for k in seen):
+                return "the wrapper changes more than the reward"
+            over, n = done or cut, n + 1
+
+
+@check_for("D.3")
+def plays_to_the_end(play_one):
+    from mna.gym import ArithmeticEnv
+
+    for seed in range(20):
+        env, paid = ArithmeticEnv(levels=("expr2", "bars3"), flaky=0.3), []
+        step = env.step
+
+        def counted(action, step=step, paid=paid):
+            seen, reward, *ends = step(action)
+            paid.append(reward)
+            return seen, reward, *ends
+
+        env.step = counted
+        said = play_one(env, lambda seen, mask: int(mask.nonzero()[0][-1]), seed)
+        if not env.game.over:
+            return "it stops before the episode is over"
+        if abs(said[0] - sum(paid)) > 1e-9 or said[1] != len(paid):
+            return f"{said} was returned; {sum(paid)} was paid in {len(paid)} decisions"
+
+
+@check_for("D.4")
+def a_plot_of_what_is_legal(ax):
+    if not ax.lines or list(ax.lines[0].get_xdata()) != [2, 4, 6, 8, 10]:
+        return "draw one line, at 2, 4, 6, 8 and 10 numbers"
+    if not (ax.get_xlabel() and ax.get_ylabel()):
+        return "an axis has no label; say what it shows, and in which unit"
+    y = list(ax.lines[0].get_ydata())
+    if not 3 < y[0] < y[-1] < 60:
+        return "at the first decision each value can be named, and nothing else"
