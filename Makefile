@@ -12,7 +12,7 @@ TRAINING := $(wildcard notebooks/06_training.ipynb)
 CODE    := $(wildcard mna/*.py)
 SOURCES := _config.yml _toc.yml genindex.md $(shell find book notebooks results -type f -not -path '*/.*' -not -name '*.pyc')
 
-.PHONY: help book pdf epub serve test newest colab notebooks lint address bench measure clean FORCE
+.PHONY: help book pdf epub serve test newest colab notebooks lint address bench public measure clean FORCE
 
 help: ## list the targets
 	@grep -E '^[a-z]+:.*## ' Makefile | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 18
@@ -60,6 +60,10 @@ address: .venv/.stamp ## carry address and version from pyproject.toml to badges
 bench: .venv/.stamp ## measure what the package costs (SHORT=1: quickly; BASE=<rev>: ratios to a revision)
 	@$(BIN)/python -m benchmarks $(if $(SHORT),--short) $(if $(BASE),--base '$(BASE)')
 
+public: .venv/.bench ## ask an agent (CHECKPOINT=folder) problems of other hands (EQUATIONS=file: ConPoLe's too)
+	@$(if $(CHECKPOINT),,$(error name the folder of an agent: make public CHECKPOINT=folder))
+	@OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.public '$(CHECKPOINT)' $(if $(EQUATIONS),--equations '$(EQUATIONS)') --out results/public.json
+
 measure: .venv/.stamp ## count words, lines, figures and exercises of each chapter, and classes of each module
 	@$(BIN)/python scripts/measure.py
 
@@ -71,6 +75,11 @@ clean: ## remove what was built; .venv and node_modules stay
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install -q -r $(REQUIREMENTS)
 	$(BIN)/pip install -q --no-deps --no-build-isolation -e .
+	@touch $@
+
+# What only the benchmarks need.
+.venv/.bench: .venv/.stamp benchmarks/requirements.txt
+	$(BIN)/pip install -q -r benchmarks/requirements.txt
 	@touch $@
 
 # What the pages load besides the theme. Where npm fails, the book falls back to public addresses and says so.

@@ -5,5 +5,6 @@ Measurements, each a module with `measure(form)` that yields rows, each run in a
     footprint     memory and time of `import mna`
 
 Around them: rows (what a measurement yields), process (runs one), report (the table and the record), compare
-(this tree and another revision).
+(this tree and another revision). Apart from these stands public: `make public` asks an agent the problems that others
+published.
 """
