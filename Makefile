@@ -102,6 +102,7 @@ $(BUILD)/html/index.html: $(if $(TRAINING),$(BUILD)/06_training.ipynb) $(SOURCES
 	cp -R _config.yml _toc.yml genindex.md book notebooks results $(BUILD)/source
 	$(if $(TRAINING),cp $(BUILD)/06_training.ipynb $(BUILD)/source/notebooks/)
 	$(if $(TRAINING),cp $(RUN)/record.json $(BUILD)/source/)
+	$(if $(TRAINING),mkdir $(BUILD)/source/run && cp -R $(RUN)/snapshots $(RUN)/agent.* $(RUN)/record.json $(BUILD)/source/run)
 	@$(BIN)/python scripts/vendor.py node_modules $(BUILD)/source/vendor
 	$(BIN)/jupyter-book build -W -n --keep-going -q $(BUILD)/source >/dev/null
 	rm -rf $(BUILD)/html && mv $(BUILD)/source/_build/html $(BUILD)/html
