@@ -222,7 +222,7 @@ def padding_is_not_read(sweep):
     import torch
 
     draws = torch.Generator().manual_seed(0)
-    z, candidate = torch.rand(2, 6, 3, generator=draws), torch.rand(2, 6, 3, generator=draws)
+    z, candidate = torch.rand(2, 2, 6, 3, generator=draws)
     real = torch.arange(6) < torch.tensor([[6], [4]])
     h = sweep(z, candidate, real)
     alone = sweep(z[1:, :4], candidate[1:, :4], real[1:, :4])
@@ -238,7 +238,7 @@ def padding_is_not_read(sweep):
 def can_square(agent):
     config, arity = agent.config, agent.desk.arity
     if "SQUARE" not in config.tools:
-        return f"the agent's tools are {', '.join(config.tools)}; add SQUARE by its config"
+        return f"the agent's tools are {', '.join(config.tools)}; add SQUARE"
     if arity[config.tools.index("SQUARE")] != 1:
         return "SQUARE takes one value: its arity is 1"
     if (config.width, config.hidden, config.slots, len(config.tools)) != (32, 64, 0, 7):
@@ -253,7 +253,7 @@ def three_bars(ax):
     if not (ax.get_xlabel() and ax.get_ylabel()):
         return "an axis has no label; say what it shows, and in which unit"
     if not all(50 < bar.get_height() <= 100 for bar in ax.patches):
-        return "a bar is not between 50 and 100; is it in percent, of the trained agent?"
+        return "a bar is not between 50 and 100; is it percent, of the trained one?"
 
 
 @check_for("2.6")
@@ -272,6 +272,179 @@ def reads_a_row(make):
         return "a row says something else beside longer ones: padding is read"
     if torch.allclose(x[0, 2], x[1, 2], atol=1e-5):
         return "it can't tell left from right: 1+2*3 and 1*2+3 look alike to the 2"
+
+
+# ---------------------------------------------------------------- 4 PPO
+
+
+@check_for("4.1")
+def still_pushes(answers):
+    right = [True, False, True, False, True]
+    if len(answers) != 5:
+        return f"{len(answers)} answers were given; there are five cases"
+    wrong = [i + 1 for i, answer in enumerate(answers) if answer is not right[i]]
+    if wrong:
+        return f"not yet right: case {', '.join(map(str, wrong))}; look at figure 4.4"
+
+
+@check_for("4.2")
+def discounts(discounted):
+    for rewards, gamma, right in (([0, 0, 1], 0.5, [0.25, 0.5, 1]), ([1, 2], 1, [3, 2]),
+                                  ([0.5], 0.9, [0.5])):
+        found = discounted(rewards, gamma)
+        if max(abs(a - b) for a, b in zip(found, right, strict=True)) > 1e-9:
+            return f"for rewards {rewards} and gamma {gamma} it gives {found!r:.80}"
+
+
+@check_for("4.3")
+def leaks_nothing(found):
+    from mna.ppo import advantages
+
+    lengths, gamma, lam = (3, 1, 4), 0.9, 0.8
+    rewards, values = [0, 1, 0.5, 1, 0, 0, 0, 2], [0.3, 1, 0.2, 0.7, 1.5, 1, 0.4, 1.8]
+    right, last, start = [], [], 0
+    for n in lengths:
+        part = slice(start, start + n)
+        right += advantages(rewards[part], values[part], gamma, lam)
+        last += [False] * (n - 1) + [True]
+        start += n
+    for t, (a, b) in enumerate(zip(found(rewards, values, last, gamma, lam), right,
+                                   strict=True)):
+        if abs(a - b) > 1e-9:
+            return f"the advantage at {t} is {a:.3f}, and alone its episode has {b:.3f}"
+
+
+@check_for("4.4")
+def explains(variance):
+    import torch
+
+    returns, noise = torch.tensor([0.0, 1, 2, 3]), torch.tensor([0.5, -0.5, 0.5, -0.5])
+    for values, right in ((returns, 1), (torch.ones(4), 0), (returns + noise, 0.8),
+                          (returns + 7, 1)):
+        if abs(float(variance(values, returns)) - right) > 1e-4:
+            return f"for values {values.tolist()} it is not {right}"
+    if variance(noise, torch.ones(4)) != 0:
+        return "where all returns are equal it is not 0"
+
+
+@check_for("4.5")
+def a_plot_of_evenness(ax):
+    if not ax.lines or len(ax.lines[0].get_xdata()) < 5:
+        return "the axes have no line of five points or more"
+    if not (ax.get_xlabel() and ax.get_ylabel()):
+        return "an axis has no label; say what it shows, and in which unit"
+    if ax.get_xscale() != "log" or ax.get_yscale() != "log":
+        return "both axes should be logarithmic"
+    x, y = map(list, (ax.lines[0].get_xdata(), ax.lines[0].get_ydata()))
+    if min(x) > 0.0011 or max(x) < 0.099:
+        return "take weights from 0.001 to 0.1"
+    if None in y or y[x.index(min(x))] <= 2 * y[x.index(max(x))]:
+        return "the smallest weight should take far longer than the largest; give it time"
+
+
+@check_for("4.6")
+def brings_back(bonus):
+    import torch
+
+    legal = torch.tensor([[True, True, True, False]])
+    p = torch.tensor([[1e-6, 1 - 2e-6, 1e-6, 1e-6]])
+    logits = p.log().requires_grad_()
+    log_p = logits.masked_fill(~legal, -1e9).log_softmax(-1)
+    paid = bonus(log_p, legal)
+    if tuple(paid.shape) != (1,):
+        return f"for one policy it gives the shape {tuple(paid.shape)}, not (1,)"
+    grad, = torch.autograd.grad(paid.sum(), logits)
+    if not grad.isfinite().all():
+        return "its gradient is not finite; what does it make of illegal actions?"
+    if grad[0, 0] < 1e-3:
+        return f"it pushes an action of probability 1e-6 by {grad[0, 0]:.1e} only"
+    if grad[0, 3] != 0:
+        return "it pushes an illegal action"
+
+# ---------------------------------------------------------------- 6 Training
+
+
+@check_for("6.1")
+def a_larger_budget(answer):
+    before, after, same = answer
+    if before != 0.5:
+        return f"before the stop 10,000 of 20,000 are spent; s is not {before!r}"
+    if after != 0.75:
+        return f"30,000 of 40,000 are left after it; s is not {after!r}"
+    if same is not False:
+        return "look at what depends on the budget, in the first half as well"
+
+
+@check_for("6.2")
+def a_series(series):
+    lines = [{"decisions": 1, "a": 0.5}, {"decisions": 2}, {"decisions": 3, "a": "x"},
+             {"decisions": 4, "a": None}, {"decisions": 5, "a": 1.0}]
+    told = tuple(map(list, series(lines, "a")))
+    if told != ([1, 5], [0.5, 1.0]):
+        return f"of {lines} it makes {told}"
+
+
+@check_for("6.3")
+def a_resumed_run(answer):
+    pack, unpack = answer
+    import torch
+
+    from mna.training import Run, TrainingConfig, digest
+
+    torch.set_num_threads(1)
+    run = Run(TrainingConfig("check", ladder=("add", "expr2"), decisions=1_000, first=150))
+    run.iterate()
+    kept = pack(run)
+    run.iterate()
+    other = unpack(run.config, kept)
+    other.iterate()
+    if other.decisions != run.decisions or not torch.equal(other.rng.get_state(),
+                                                           run.rng.get_state()):
+        return "after one more iteration the runs have drawn other problems"
+    if digest(other.agent.state_dict()) != digest(run.agent.state_dict()):
+        return "after one more iteration the weights differ"
+    if not torch.equal(other.curriculum.success, run.curriculum.success):
+        return "the curricula have noted different things"
+
+
+@check_for("6.4")
+def until_it_is_good(until):
+    import torch
+
+    from mna.speed import FAST
+    from mna.training import Run, TrainingConfig
+
+    torch.set_num_threads(1)
+    for share, budget in ((0.0, 900), (2.0, 500)):
+        run = Run(TrainingConfig("check", ladder=("add",), decisions=budget, first=200,
+                                 last=200, judge_problems=2), FAST)
+        told = until(run, "add", share)
+        if told != run.decisions:
+            return f"it returns {told!r} after {run.decisions} decisions"
+        if share > 1 and run.decisions < budget:
+            return f"it stopped after {told} of {budget} decisions, not good enough yet"
+        if share < 1 and len(run.history) != 1:
+            return "it was good enough after one iteration, and went on or was not judged"
+
+
+@check_for("6.5")
+def a_plot_of_judgements(ax):
+    if len(ax.lines) < 2 or not (ax.get_xlabel() and ax.get_ylabel()):
+        return "draw two lines, measured and formula, and label both axes"
+    for line in ax.lines[:2]:
+        y = list(line.get_ydata())
+        if len(y) < 3 or not y[0] > y[-1] > 0:
+            return "each line has at least three sizes, and falls from the first to the last"
+
+
+@check_for("6.6")
+def several_seeds(records):
+    if len({record["seed"] for record in records}) < 3:
+        return "three different seeds are the least"
+    if len({record["profile"] for record in records}) > 1:
+        return "these are runs of different profiles"
+    if len({tuple(record["exams"]) for record in records}) > 1:
+        return "the records hold different exams"
 
 
 # ---------------------------------------------------------------- A The language
