@@ -6,7 +6,16 @@ __version__ = "0.1.0"
 
 # What a user needs, and the module that each name comes from: loaded at first use, so
 # that `import mna` takes no time and no torch.
-_HOME = {"MNAError": "language"}
+_HOME = {
+    "solve": "evaluation", "watch": "network", "parse": "language",
+    "train": "training", "from_profile": "training", "PROFILES": "training",
+    "TrainingConfig": "training", "exam": "training",
+    "load_agent": "training", "save_agent": "training", "make_agent": "training",
+    "Agent": "network", "AgentConfig": "network", "PPOConfig": "ppo",
+    "GatedMemory": "memory", "NoMemory": "network",
+    "PLAIN": "curriculum", "FAST": "speed", "LEVELS": "problems",
+    "TOOLS": "environments", "Tool": "environments", "MNAError": "language",
+}
 
 __all__ = [*_HOME]
 
@@ -17,5 +26,5 @@ def __getattr__(name: str):
     return getattr(import_module(f"mna.{_HOME[name]}"), name)
 
 
-def __dir__():
+def __dir__() -> list[str]:
     return [*_HOME, "__version__"]
