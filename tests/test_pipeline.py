@@ -16,15 +16,16 @@ from nbval.plugin import get_sanitize_patterns
 
 ROOT = Path(__file__).parent.parent
 
-LEVEL = {
-    "accuracy": 0.9995, "low": 0.998, "high": 1.0, "problems": 2000, "random": 0.0065, "forgetting": 0.0,
-    "first_mastered": 21_500,
-}  # fmt: skip
+MASTERED = {"first_mastered": 21_500, "forgetting": 0.0, "worst_dip": 0.04}
+NEVER = {"first_mastered": None, "forgetting": None, "worst_dip": None}
 RUN = {
-    "profile": "seed", "seed": 3, "decisions": 200_000, "seconds": 41.4, "decisions_per_second": 4830.9,
-    "device": "cpu", "commit": "abc1234", "mna": "0.1.0", "python": "3.11.7", "torch": "2.13.0",
-    "numpy": "2.4.6", "machine": "2 cores", "date": "2026-01-02",
-    "levels": {"add": LEVEL | {"first_mastered": None}, "mixed10": LEVEL},
+    "profile": "seed", "seed": 3, "budget": 200_000, "decisions": 200_123, "seconds": 41.4,
+    "decisions_per_second": 4830.9, "engine": "fast", "parameters": 123_456, "commit": "abc1234", "mna": "0.1.0",
+    "python": "3.11.7", "torch": "2.13.0", "numpy": "2.4.6", "machine": "2 cores", "date": "2026-01-02",
+    "exam_problems": 1000, "random_problems": 300,
+    "exams": {"plain5": 1, "plain10": 0.5, "mixed5": 0.993, "mixed10": 0.9995},
+    "random": {"plain5": 0.01, "plain10": 0, "mixed5": 0.0065, "mixed10": 0.0001},
+    "milestones": {"add": MASTERED, "mixed10": NEVER},
 }  # fmt: skip
 
 
@@ -48,7 +49,7 @@ def row(*cells):
 
 
 @pytest.mark.parametrize(
-    "fraction, text", [(0, "0 %"), (0.0065, "0.65 %"), (0.9, "90 %"), (0.9995, "99.95 %"), (1, "100 %")]
+    "fraction, text", [(None, "–"), (0, "0 %"), (0.0065, "0.65 %"), (0.9, "90 %"), (0.9995, "99.95 %"), (1, "100 %")]
 )
 def test_percent(fraction, text):
     assert record.percent(fraction) == text
@@ -57,13 +58,23 @@ def test_percent(fraction, text):
 def test_pages_get_the_numbers_of_the_run_beside_them(tmp_path):
     written(tmp_path, RUN)
     words = substitutions(tmp_path)
-    assert words["decisions"] == "200,000" and words["seconds"] == "41"
+    assert words["decisions"] == "200,123" and words["seconds"] == "41"
     assert words["decisions_per_second"] == "4,831"
-    assert words["level"]["mixed10"]["accuracy"] == "99.95 %"
-    assert row("add", "99.95 %", "99.8 % to 100 %", "0.65 %", "0 %", "–") in words["levels_table"].splitlines()
+    assert words["exam"]["mixed10"] == "99.95 %" and words["chance"]["mixed5"] == "0.65 %"
     assert "pip install git+https://example.org/mna@v98.7.6\n" in words["install"]
-    assert words["levels_table"].count("\n") == 3
-    assert "200,000 decisions" in words["headline"] and "99.95 % of 2,000" in words["headline"]
+    assert words["exams_table"].splitlines() == [
+        "| exam | policy | 5 numbers | 10 numbers |", "|---|---|---|---|",
+        row("plain", "agent", "100 %", "50 %"), row("", "random legal", "1 %", "0 %"),
+        row("mixed", "agent", "99.3 %", "99.95 %"), row("", "random legal", "0.65 %", "0.01 %")]
+    assert words["milestones_table"].splitlines()[2:] == [
+        row("add", "21,500 decisions", "0 %", "4 %"), row("mixed10", "–", "–", "–")]
+
+
+def test_the_headline_says_after_what_how_much_and_what_chance_does(tmp_path):
+    written(tmp_path, RUN)
+    said = substitutions(tmp_path)["headline"]
+    assert said.startswith("After 200,123 decisions, in 41 seconds of training, the agent answers 99.95 % of 1,000")
+    assert said.endswith("a random legal policy answers 0.01 % of 300.")
 
 
 def test_without_a_run_they_get_no_numbers(tmp_path):
@@ -77,19 +88,27 @@ def test_a_missing_field_is_named(tmp_path, field):
         record.load(written(tmp_path, run))
 
 
-@pytest.mark.parametrize("field", record.LEVEL_FIELDS)
-def test_a_missing_field_of_a_level_is_named(tmp_path, field):
+@pytest.mark.parametrize("field", record.MILESTONE_FIELDS)
+def test_a_missing_field_of_a_milestone_is_named(tmp_path, field):
     run = copy.deepcopy(RUN)
-    del run["levels"]["add"][field]
-    with pytest.raises(ValueError, match=rf"lacks levels\.add\.{field};"):
+    del run["milestones"]["add"][field]
+    with pytest.raises(ValueError, match=rf"lacks milestones\.add\.{field};"):
+        record.load(written(tmp_path, run))
+
+
+@pytest.mark.parametrize("table", ["exams", "random"])
+def test_a_record_without_the_exam_of_the_headline_is_refused(tmp_path, table):
+    run = copy.deepcopy(RUN)
+    del run[table]["mixed10"]
+    with pytest.raises(ValueError, match=rf"lacks {table}\.mixed10;"):
         record.load(written(tmp_path, run))
 
 
 def test_the_report_lines_its_columns_up():
     head, *rows, _, last = record.report(record.in_words(RUN)).splitlines()
-    assert [row.split()[0] for row in rows] == ["add", "mixed10"]
-    assert {row.index("99.95 %") for row in rows} == {head.index("accuracy")}
-    assert last == "Profile seed, seed 3: 200,000 decisions in 41 s (4,831 a second)."
+    assert [row.split()[0] for row in rows[::2]] == ["plain", "mixed"]
+    assert rows[2].index("99.95 %") == rows[0].index("50 %") == head.index("10 numbers")
+    assert last == "Profile seed, seed 3: 200,123 decisions in 41 s (4,831 a second)."
 
 
 def test_the_readme_points_at_files_that_exist():

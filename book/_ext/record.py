@@ -1,97 +1,112 @@
 """The measured numbers in the book's prose, read from the record of a training run.
 
 As a Sphinx extension it offers them to Markdown pages as substitutions: {{ headline }}, {{ decisions }},
-{{ level.mixed10.accuracy }}, {{ levels_table }} and so on, where the record of a run stands beside _config.yml:
-`make book` puts it there once there is a training chapter. {{ install }} is there always.
+{{ exam.mixed10 }}, {{ chance.mixed10 }}, {{ exams_table }}, {{ milestones_table }} and so on, where the record of a run
+stands beside _config.yml: `make book` puts it there. {{ install }} is there always.
 
 As a command, `python book/_ext/record.py RECORD`, it prints what was reached.
 """
 
 import json
+import re
 import sys
 from pathlib import Path
 
 FIELDS = (
-    "profile", "seed", "decisions", "seconds", "decisions_per_second", "device", "commit",
-    "mna", "python", "torch", "numpy", "machine", "date", "levels",
+    "profile", "seed", "budget", "decisions", "engine", "seconds", "decisions_per_second", "parameters", "commit",
+    "mna", "python", "torch", "numpy", "machine", "date", "exam_problems", "random_problems", "exams", "random",
+    "milestones",
 )  # fmt: skip
-LEVEL_FIELDS = ("accuracy", "low", "high", "problems", "random", "forgetting", "first_mastered")
-COLUMNS = ("level", "accuracy", "95 % interval", "random legal policy", "forgetting", "mastered after")
+MILESTONE_FIELDS = ("first_mastered", "forgetting", "worst_dip")
+HARDEST = "mixed10"  # everything, as long as the longest that is practised
+NUMBERS = ("decisions", "budget", "parameters", "exam_problems", "random_problems")
 
 
 def load(path):
-    """The record at `path`, as a dictionary; its levels end with the hardest.
-
-    Raises ValueError, naming the field, when one is missing.
-    """
+    """The record at `path`, as a dictionary. Raises ValueError, naming the field, when one is missing."""
     record = json.loads(Path(path).read_text())
     missing = [field for field in FIELDS if field not in record]
-    for name, level in record.get("levels", {}).items():
-        missing += [f"levels.{name}.{field}" for field in LEVEL_FIELDS if field not in level]
+    for table in ("exams", "random"):
+        missing += [f"{table}.{HARDEST}"] if HARDEST not in record.get(table, {HARDEST: 0}) else []
+    for name, values in record.get("milestones", {}).items():
+        missing += [f"milestones.{name}.{field}" for field in MILESTONE_FIELDS if field not in values]
     if missing:
         raise ValueError(f"{path} lacks {', '.join(missing)}; run the training chapter again to write them")
     return record
 
 
 def percent(fraction):
-    """A fraction as people read it, to a hundredth of a per cent: 0.9995 is '99.95 %', 1 is '100 %'."""
-    return f"{100 * fraction:.2f}".rstrip("0").rstrip(".") + " %"
+    """A fraction as people read it, to a hundredth of a per cent: 0.9995 is '99.95 %', 1 is '100 %', None is '–'."""
+    return "–" if fraction is None else f"{100 * fraction:.2f}".rstrip("0").rstrip(".") + " %"
 
 
-def level_in_words(level):
-    """The record's numbers for one level, each as text."""
-    mastered = level["first_mastered"]
+def milestone_in_words(values):
+    """When a level was mastered, and what was lost of it since, as text."""
+    mastered = values["first_mastered"]
     return {
-        "accuracy": percent(level["accuracy"]),
-        "interval": f"{percent(level['low'])} to {percent(level['high'])}",
-        "problems": f"{level['problems']:,}",
-        "random": percent(level["random"]),
-        "forgetting": "–" if level["forgetting"] is None else percent(level["forgetting"]),
         "mastered": "–" if mastered is None else f"{mastered:,} decisions",
+        "forgetting": percent(values["forgetting"]),
+        "worst_dip": percent(values["worst_dip"]),
     }
 
 
 def in_words(record):
-    """The record's numbers, each as text; those of the levels under `level`."""
+    """The record's numbers, each as text: exams under `exam` and `chance`, milestones under `milestone`."""
+    tables = ("exams", "random", "milestones")
     return {
-        **{field: str(record[field]) for field in FIELDS if field != "levels"},
-        "decisions": f"{record['decisions']:,}",
+        **{field: str(record[field]) for field in FIELDS if field not in tables},
+        **{field: f"{record[field]:,}" for field in NUMBERS},
         "seconds": f"{record['seconds']:,.0f}",
         "decisions_per_second": f"{record['decisions_per_second']:,.0f}",
-        "level": {name: level_in_words(level) for name, level in record["levels"].items()},
+        "exam": {name: percent(share) for name, share in record["exams"].items()},
+        "chance": {name: percent(share) for name, share in record["random"].items()},
+        "milestone": {name: milestone_in_words(values) for name, values in record["milestones"].items()},
     }
 
 
 def headline(words):
     """The main result in one sentence, for the intro and the README."""
-    *_, hardest = words["level"].values()
     return (
         f"After {words['decisions']} decisions, in {words['seconds']} seconds of training, the agent answers "
-        f"{hardest['accuracy']} of {hardest['problems']} held-out problems of the hardest level right; "
-        f"a random legal policy answers {hardest['random']}."
+        f"{words['exam'][HARDEST]} of {words['exam_problems']} problems right that mix everything at ten numbers, and "
+        f"whose structures practice can't draw; a random legal policy answers {words['chance'][HARDEST]} of "
+        f"{words['random_problems']}."
     )
 
 
-def table_row(cells):
-    """A row of a Markdown table; no cell breaks inside a number, a unit or an interval."""
+def exam_rows(words):
+    """Families by number counts: the head, then a row of the agent and one of the random legal policy each."""
+    parts = [re.fullmatch(r"([a-z]+)(\d+)", name).groups() for name in words["exam"]]
+    families, counts = (list(dict.fromkeys(column)) for column in zip(*parts, strict=True))
+    rows = [("exam", "policy", *(f"{n} numbers" for n in counts))]
+    for family in families:
+        for policy, table in (("agent", "exam"), ("random legal", "chance")):
+            rows.append((family if policy == "agent" else "", policy,
+                         *(words[table].get(f"{family}{n}", "–") for n in counts)))  # fmt: skip
+    return rows
+
+
+def milestone_rows(words):
+    """Each milestone: when it was mastered, and what was lost of it."""
+    head = ("level", "mastered after", "forgetting", "worst dip")
+    return [head, *((name, *told.values()) for name, told in words["milestone"].items())]
+
+
+def markdown_row(cells):
+    """A row of a Markdown table; no cell breaks inside a number or a unit."""
     return f"| {' | '.join(cell.replace(' ', chr(0xA0)) for cell in cells)} |"
 
 
-def rows(words):
-    """The table of levels: COLUMNS, then one row of text per level."""
-    cells = ("accuracy", "interval", "random", "forgetting", "mastered")
-    return [COLUMNS, *((name, *(level[cell] for cell in cells)) for name, level in words["level"].items())]
-
-
-def markdown_table(words):
-    head, *body = rows(words)
-    return "\n".join([f"| {' | '.join(head)} |", "|---" * len(COLUMNS) + "|", *map(table_row, body)])
+def markdown_table(rows):
+    head, *body = rows
+    return "\n".join([f"| {' | '.join(head)} |", "|---" * len(head) + "|", *map(markdown_row, body)])
 
 
 def report(words):
     """What was reached, as plain text with aligned columns."""
-    widths = [max(map(len, column)) for column in zip(*rows(words), strict=True)]
-    table = ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows(words)]
+    rows = exam_rows(words)
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    table = ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
     speed = "{decisions} decisions in {seconds} s ({decisions_per_second} a second)".format(**words)
     return "\n".join([*table, "", f"Profile {words['profile']}, seed {words['seed']}: {speed}."])
 
@@ -102,7 +117,9 @@ def set_substitutions(app, config):
     config.myst_substitutions = {"install": f"```sh\npip install git+{repository}@{release}\n```"}
     if beside.exists():
         words = in_words(load(beside))
-        config.myst_substitutions |= words | {"headline": headline(words), "levels_table": markdown_table(words)}
+        tables = {"exams_table": exam_rows, "milestones_table": milestone_rows}
+        config.myst_substitutions |= words | {"headline": headline(words)} | {
+            name: markdown_table(rows(words)) for name, rows in tables.items()}
 
 
 def setup(app):
