@@ -1,8 +1,8 @@
 """What pages with a live board load: its scripts, and agents as text that a page can read from the disk.
 
-A board is any element with the attribute data-problem; a page that has one gets the scripts. The agents are the one that
-ships with the package, and those of the run that the book shows: the folder `run` beside _config.yml, which `make book`
-puts there, with agent.safetensors, record.json and snapshots/<decisions>. Without any, the boards say so.
+A board is any element with the attribute data-problem; a page that has one gets the scripts. The agents are the one
+that ships with the package, and those of the run that the book shows: the folder `run` beside _config.yml, which
+`make book` puts there, with agent.safetensors, record.json and snapshots/<decisions>. Without any, the boards say so.
 """
 
 import json
@@ -14,7 +14,7 @@ from pathlib import Path
 SOURCES = Path(__file__).parents[1] / "playground"
 SCRIPTS = ("data", "language", "agent", "board", "playground")
 BOARD = re.compile(r"<[^>]+\sdata-problem=")
-JUDGED, LEVELS = 100, ("expr5", "bars5", "equations5", "mixed10")  # held-out problems of each, to judge a snapshot on
+JUDGED, LEVELS = 50, ("expr5", "bars5", "equations5", "mixed10")  # held-out problems of each, to judge a snapshot on
 DIGITS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
 HALF = 2**20
 

@@ -5,7 +5,7 @@
   const { h, calm } = mna, { agents, judged } = mna.data;
   const folder = new URL(".", document.currentScript.src).href;
   const count = n => n.toLocaleString("en");
-  const EXAMPLES = ["4+9", "(3+4)*(9-1)", "|3-|4-9||*2", "7-2x=1", "3(x+2)-4(x-1)=2x+7", "1/2+1/3-15%"];
+  const EXAMPLES = ["4+9", "(3+4)*(9-1)", "|3-|4-9||*2", "7-2x=1", "3(x+2)-4(x-1)=2x+7", "15%*80+1/4"];
   const HARD = ["-(-(3-5))*-2", "12/x=3", "((2+3)*(4+5))*((6-1)*(7-2))", "999999999999*999999999999-1", "|1-|2-|3-|4-|5-6|||||",
     "x+x+x+x+x+x=42", "((1+2)*(3+4)-(5+6)*(7+8))*((9-1)*(8-2)-(7+3)*(6-4))", "1-2+3-4+5-6+7-8+9-10+11-12+13-14+15-16+17-18+19-20"];
 
@@ -45,7 +45,9 @@
       root.replaceChildren(...this.parts(given), this.grid, ...(this.full ? this.extras() : []));
       root.addEventListener("keydown", event => this.pressed(event));
       root.addEventListener("pointerdown", () => { this.touched = true; });
-      this.ready = this.restore();
+      this.fit = 0;
+      new ResizeObserver(() => this.resized()).observe(root);
+      this.restore();
     }
 
     // ---- what stands around the board
@@ -71,7 +73,7 @@
         this.full && this.share, this.full && this.time, this.full && this.where, this.full && h("label", {}, "Speed ", this.speed));
       if (!this.full) return [form, this.error, controls, this.warning];
       const chips = (title, texts) => h("div", { class: "mna-chips", role: "group", "aria-label": title }, h("span", {}, title),
-        ...texts.map(text => button(text.length > 24 ? `${text.slice(0, 21)}…` : text, () => this.take(text), { title: text })));
+        h("div", {}, ...texts.map(text => button(text.length > 24 ? `${text.slice(0, 21)}…` : text, () => this.take(text), { title: text }))));
       return [form, this.error, chips("Examples", EXAMPLES), chips("Try to break it", HARD), controls, this.warning];
     }
 
@@ -186,6 +188,15 @@
       const frame = this.episode.frames[this.t], { problem, frames } = this.episode;
       const doubts = frame.done ? mna.warnings(problem, frames) : mna.unlikePractice(problem);
       this.warning.textContent = doubts.length ? `Take care: ${doubts.join("; ")}.` : "";
+    }
+
+    /** The worksheet is longest at the start: it keeps that height, so that nothing jumps. */
+    resized() {
+      if (!this.episode || this.fit === this.root.clientWidth) return;
+      this.fit = this.root.clientWidth;
+      this.board.clear();
+      this.board.draw(this.episode, 0);
+      this.redraw();
     }
 
     drawTime() {
