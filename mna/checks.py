@@ -274,6 +274,78 @@ def reads_a_row(make):
         return "it can't tell left from right: 1+2*3 and 1*2+3 look alike to the 2"
 
 
+# ---------------------------------------------------------------- 3 Memory
+
+
+@check_for("3.1")
+def counts_slots(slots):
+    right = 0, 1, 2, 1
+    wrong = [name for name, told, count in zip("abcd", slots, right, strict=True)
+             if told != count]
+    if wrong:
+        return f"{' and '.join(wrong)}: count which results must wait for another one"
+
+
+@check_for("3.2")
+def most_slots(worst_case):
+    right = {1: 0, 2: 0, 3: 0, 4: 1, 7: 1, 8: 2, 15: 2, 16: 3, 31: 3, 32: 4, 64: 5}
+    wrong = [n for n, slots in right.items() if worst_case(n) != slots]
+    if wrong:
+        return f"it is wrong for {wrong[0]} numbers; {right[wrong[0]]} is the most"
+
+
+@check_for("3.3")
+def closed_gates_keep(write):
+    for gate in ([0, 1, 0], [0, 0, 1], [0, 0, 0], [1, 0, 1]):
+        wanted = [7 if g else kept for g, kept in zip(gate, (1, 2, 3), strict=True)]
+        if (slots := write([1, 2, 3], list(gate), 7)) != wanted:
+            return f"with the gate {gate}, [1, 2, 3] became {slots} instead of {wanted}"
+
+
+@check_for("3.4")
+def is_a_stack(memory):
+    from mna.language import Value
+
+    buffer = memory(3, 2)
+    if buffer.slots != [None] * 3 or list(buffer.free) != [0]:
+        return "of three empty slots, two of them usable, slot 0 alone is free"
+    buffer.write([1, 0, 0], Value.of(5))
+    if list(buffer.free) != [1]:
+        return "when slot 0 is full, slot 1 alone is free"
+    buffer.write([0, 1, 0], Value.of(6))
+    if list(buffer.free):
+        return "two slots are usable and full, so none is free"
+    if buffer.recall(0) != Value.of(5) or list(buffer.free) != [0]:
+        return "recall returns the value of the slot, and the slot is free afterwards"
+
+
+@check_for("3.5")
+def two_distributions(ax):
+    if len(ax.lines) != 2:
+        return f"{len(ax.lines)} lines are drawn; one with a plan, one without"
+    if not (ax.get_xlabel() and ax.get_ylabel()):
+        return "an axis has no label; say what it shows, and in which unit"
+    for line in ax.lines:
+        if list(line.get_xdata()) != [0, 1, 2, 3]:
+            return "draw each line at 0, 1, 2 and 3 slots"
+        if not 99 < sum(line.get_ydata()) < 101:
+            return "the shares of a line do not sum to 100 %"
+    means = [sum(k * y for k, y in enumerate(line.get_ydata())) for line in ax.lines]
+    if means[0] == means[1]:
+        return "both lines are the same; one of them is to be played without a plan"
+
+
+@check_for("3.6")
+def fewest_stores(order):
+    from mna.language import parse
+
+    stores = {"7": 0, "1+2*3-4": 0, "(1+2)*(3+4)": 1, "(1+2)*((3+4)*(5+6))": 2,
+              "(1+2)*(8+9)+(20+30)*(70+80)": 3, "-1*(2+3)": 1}
+    for text, count in stores.items():
+        if (found := order(parse(text))) != count:
+            return f"{text} takes {count} at least, not {found}: who waits for whom?"
+
+
 # ---------------------------------------------------------------- 4 PPO
 
 
@@ -361,6 +433,82 @@ def brings_back(bonus):
     if grad[0, 3] != 0:
         return "it pushes an illegal action"
 
+# ---------------------------------------------------------------- 5 Curriculum
+
+
+@check_for("5.1")
+def predicts_shares(shares):
+    if len(shares) != 3:
+        return f"{len(shares)} shares were given; there are three levels"
+    if None in shares:
+        return "a share is missing; work out each weight of (5.2) first"
+    if max(abs(a - b) for a, b in zip(shares, (0.125, 0.75, 0.125))) > 0.001:
+        return f"{shares!r:.60} is not what (5.2) gives; do they add up to 1?"
+
+
+@check_for("5.2")
+def highest_at_two_thirds(rule):
+    import torch
+
+    s = torch.linspace(0, 1, 31)
+    found = rule(s)
+    if found.shape != s.shape or abs(float(found.sum()) - 1) > 1e-5:
+        return "the shares should be one for each level, and add up to 1"
+    if abs(float(s[found.argmax()]) - 2 / 3) > 0.04:
+        return f"its highest share is at success {float(s[found.argmax()]):.2f}"
+    if found.min() <= 0:
+        return "a level gets nothing, or next to nothing"
+
+
+@check_for("5.3")
+def no_news_is_none(book):
+    import torch
+
+    success, place = torch.full((3,), 0.5), torch.tensor([0] * 4 + [1])
+    found = book(success, place, torch.tensor([True] * 4 + [False]))
+    for level, right in enumerate((0.55, 0.4875, 0.5)):
+        if abs(float(found[level]) - right) > 1e-4:
+            return f"level {level} goes from 0.5 to {float(found[level]):.4f}, not {right}"
+
+
+@check_for("5.4")
+def grows(growing):
+    import torch
+
+    s, numbers = torch.tensor([0.5, 0.5, 0.0]), torch.tensor([2, 4, 10])
+    for spent, right in ((0, (1, 0, 0)), (0.3, (0.5, 0.5, 0)),
+                         (1, (1.2 / 2.6, 1.2 / 2.6, 0.2 / 2.6))):
+        found = growing(s, numbers, spent).tolist()
+        if max(abs(a - b) for a, b in zip(found, right, strict=True)) > 1e-4:
+            return f"at {spent} spent the shares are {[round(x, 3) for x in found]}"
+
+
+@check_for("5.5")
+def a_plot_of_luck_in_judging(ax):
+    if not ax.lines or len(ax.lines[0].get_xdata()) < 5:
+        return "the axes have no line of five points or more"
+    if not (ax.get_xlabel() and ax.get_ylabel()):
+        return "an axis has no label; say what it shows, and in which unit"
+    if ax.get_xscale() != "log":
+        return "the axis of problems should be logarithmic"
+    x, y = map(list, (ax.lines[0].get_xdata(), ax.lines[0].get_ydata()))
+    if min(x) > 10 or max(x) < 1000:
+        return "take judgements of 10 to 1,000 problems"
+    few, many = y[x.index(min(x))], y[x.index(max(x))]
+    if not (25 < few < 45 and many < 1):
+        return f"{few:.0f} % at {min(x)} problems and {many:.0f} % at {max(x)} are not it"
+
+
+@check_for("5.6")
+def not_faked_by_luck(mine):
+    wavers = [0.3, 0.92, 0.98, 0.93, 0.97, 0.92, 0.96, 0.92, 0.94, 0.92]
+    lost = [0.2, 0.9, 1.0, 1.0, 0.99, 0.6, 0.5, 0.45, 0.5, 0.5]
+    history = [(100 * t, list(pair)) for t, pair in enumerate(zip(wavers, lost))]
+    if (found := mine(history, 0)) != 0:
+        return f"for a level that only wavers it gives {found:.3f}, and should give 0"
+    if (found := mine(history, 1)) < 0.3:
+        return f"for a level that is lost it gives {found:.3f}, and should give 0.3 or more"
+
 # ---------------------------------------------------------------- 6 Training
 
 
@@ -445,6 +593,164 @@ def several_seeds(records):
         return "these are runs of different profiles"
     if len({tuple(record["exams"]) for record in records}) > 1:
         return "the records hold different exams"
+
+
+# ---------------------------------------------------------------- 7 Does it hold up?
+
+
+@check_for("7.1")
+def rule_of_three(share):
+    if share is None:
+        return "no answer yet: give a share, a number between 0 and 1"
+    if not 0.0028 < share < 0.0032:
+        return f"{share} is not it; how likely are 1,000 right in a row with it?"
+
+
+@check_for("7.2")
+def wilson_interval(wilson):
+    for right, n, ends in ((1000, 1000, (0.99617, 1.0)), (19, 20, (0.76386, 0.99112)),
+                           (0, 10, (0.0, 0.27753)), (500, 1000, (0.46907, 0.53093))):
+        said = wilson(right, n)
+        if not all(abs(a - b) < 1e-4 for a, b in zip(said, ends, strict=True)):
+            return f"{right} of {n}: {said}, and it is from {ends[0]} to {ends[1]}"
+
+
+@check_for("7.3")
+def area_with_ties(area):
+    import numpy as np
+
+    for score, right, wanted in (
+            ((5, 5, 5, 5), (1, 0, 1, 0), 0.5), ((3, 2, 1), (1, 1, 0), 1.0),
+            ((1, 2, 3, 3), (1, 1, 0, 1), 1 / 6), ((0, 1), (1, 0), 0.0)):
+        said = area(np.array(score), np.array(right))
+        if abs(said - wanted) > 1e-9:
+            return f"scores {score}, right {right}: {said}, and it is {wanted:.3f}"
+
+
+@check_for("7.4")
+def beyond_the_slots(hard):
+    from mna.language import parse, slots_needed
+
+    for slots, fewest in ((1, 8), (2, 16)):
+        problem = parse(hard(slots))
+        if slots_needed(problem) <= slots:
+            return f"with {slots} slots it can be solved, in the best order"
+        if problem.number_count > fewest:
+            n = problem.number_count
+            return f"{n} numbers for {slots} slots; it can be done with fewer"
+
+
+@check_for("7.5")
+def a_plot_of_confidence(ax):
+    if not ax.lines or list(ax.lines[0].get_xdata()) != [3, 6, 9, 12]:
+        return "draw one line, at 3, 6, 9 and 12 numbers"
+    if not (ax.get_xlabel() and ax.get_ylabel()):
+        return "an axis has no label; say what it shows"
+    if not all(-1 < y < 3 for y in ax.lines[0].get_ydata()):
+        return "that is no mean of confidences"
+
+
+@check_for("7.6")
+def an_exam_of_ones_own(mine):
+    from mna.language import parse
+
+    texts = list(mine(200))
+    problems = [parse(text) for text in texts]
+    if len({problem.kinds for problem in problems}) != 200:
+        kinds = len({problem.kinds for problem in problems})
+        return f"{len(texts)} problems of {kinds} structures; give 200 of 200"
+    if any(problem.number_count > 16 for problem in problems):
+        return "one has more than 16 numbers"
+
+
+# ---------------------------------------------------------------- 10 Speed
+@check_for("10.1")
+def rows_and_steps(numbers):
+    padded, packed, steps = numbers
+    if packed != 12 + 9 + 3 + 2:
+        return "packed, a layer multiplies each token once: add the lengths up"
+    if padded != 4 * 12:
+        return "padded, all four texts are as long as the longest"
+    if steps != 11:
+        return "a scan makes one multiply-add for each place behind the first, for all texts at once"
+
+
+@check_for("10.2")
+def back_to_a_batch(unpacked):
+    import torch
+
+    for sizes in ([3, 3, 2, 1], [1], [2, 2]):
+        x = 1 + torch.arange(2.0 * sum(sizes)).view(-1, 2)
+        found = unpacked(x.clone(), sizes)
+        if tuple(getattr(found, "shape", ())) != (sizes[0], len(sizes), 2):
+            return f"for sizes {sizes} and two columns it should be of shape {(sizes[0], len(sizes), 2)}"
+        first = 0
+        for place, n in enumerate(sizes):
+            if not torch.equal(found[:n, place], x[first:first + n]) or found[n:, place].any():
+                return f"for sizes {sizes}, place {place} does not hold its rows, and zeros below"
+            first += n
+
+
+@check_for("10.3")
+def a_gradient_by_hand(decay):
+    import torch
+
+    x = torch.tensor([1.0, 2.0, 3.0, 4.0], dtype=torch.float64, requires_grad=True)
+    grad = torch.ones(4, dtype=torch.float64)
+    kept = grad.clone()
+    decay.apply(x, 0.5).backward(grad)
+    if not torch.allclose(x.grad, torch.tensor([1.875, 1.75, 1.5, 1.0], dtype=torch.float64)):
+        return f"for a = 0.5 and gradients of 1 it gives {x.grad.tolist()}; the last is 1, the one before 1 + 0.5"
+    if not torch.equal(grad, kept):
+        return "it is right, but writes over the gradient that it was given"
+
+
+@check_for("10.4")
+def an_engine_with_a_clock(clocked):
+    from collections import Counter
+
+    from mna.curriculum import Engine
+
+    done, spent = [], Counter()
+    plain = Engine("toy", *(lambda *a, name=name, **o: done.append(name) or name for name in (
+        "generate", "need", "play", "outcome", "update")))
+    engine = clocked(plain, spent)
+    said = [engine.generate(), engine.play(1, two=2), engine.update(), engine.need(0), engine.play()]
+    if said != ["generate", "play", "update", "need", "play"] or len(done) != 5:
+        return "its parts do not return what the engine's parts return"
+    if set(spent) != {"generate", "play", "update"}:
+        return f"spent holds {sorted(spent)}; it should hold generate, play and update"
+    if min(spent.values()) < 0:
+        return "a time is below zero"
+
+
+@check_for("10.5")
+def lines_of_rows(ax):
+    lines = [line for line in ax.lines if list(line.get_xdata()) == [10, 30, 100, 300, 1000]]
+    if len(lines) != 2:
+        return "draw two lines, at 10, 30, 100, 300 and 1,000 problems"
+    if ax.get_xscale() != "log" or ax.get_yscale() != "log":
+        return "both axes should be logarithmic"
+    if not (ax.get_xlabel() and ax.get_ylabel() and ax.get_legend()):
+        return "an axis has no label, or the lines have no legend"
+    windows, tokens = sorted((list(line.get_ydata()) for line in lines), key=lambda y: y[-1])
+    if not (5_000 < tokens[-1] < 100_000 and 20 < windows[0] < tokens[0]):
+        return "a line does not count what it should: a problem of mixed10 has some 25 tokens, and windows repeat"
+    if windows[-1] / windows[0] > tokens[-1] / tokens[0] / 2:
+        return "windows repeat, so their line should bend"
+
+
+@check_for("10.6")
+def two_ways(ways):
+    import torch
+
+    one, other = (way() for way in ways)
+    if not isinstance(one, torch.Tensor):
+        return f"plain_way returns {one!r}; let both return a tensor"
+    if ways[0] is ways[1]:
+        return "my_way is plain_way"
+    if one.shape != other.shape or not torch.allclose(one.double(), other.double(), atol=1e-5):
+        return "the two ways do not return the same"
 
 
 # ---------------------------------------------------------------- A The language
