@@ -570,7 +570,7 @@ def until_it_is_good(until):
         if told != run.decisions:
             return f"it returns {told!r} after {run.decisions} decisions"
         if share > 1 and run.decisions < budget:
-            return f"it stopped after {told} of {budget} decisions, not good enough yet"
+            return "it stopped before the budget was spent, not good enough yet"
         if share < 1 and len(run.history) != 1:
             return "it was good enough after one iteration, and went on or was not judged"
 
@@ -751,6 +751,91 @@ def two_ways(ways):
         return "my_way is plain_way"
     if one.shape != other.shape or not torch.allclose(one.double(), other.double(), atol=1e-5):
         return "the two ways do not return the same"
+
+# ---------------------------------------------------------------- 9 Silent bugs
+
+
+@check_for("9.1")
+def the_ratio_sees(names):
+    if not isinstance(names, set) or ... in names:
+        return "give a set of names of BUGS, such as {'own value'}"
+    if names != {"mask forgotten"}:
+        return f"{sorted(map(str, names))} is not it; run the test on each of the five"
+
+
+@check_for("9.2")
+def tells_cut_off_from_over(advantages_of):
+    rewards, values = [0.5, 0.0, 1.0], [0.3, 0.6, 0.9]
+    for behind in (0.0, 0.7):
+        after = [*values[1:], behind]
+        deltas = [r + 0.9 * w - v for r, w, v in zip(rewards, after, values)]
+        right = [sum(0.45 ** (s - t) * deltas[s] for s in range(t, 3)) for t in range(3)]
+        found = advantages_of(rewards, values, 0.9, 0.5, behind)
+        if any(abs(a - b) > 1e-6 for a, b in zip(found, right, strict=True)):
+            return f"with {behind} behind the end the last advantage is {right[-1]:.2f}"
+
+
+@check_for("9.3")
+def is_the_share_of_right_answers(share_right):
+    from mna.language import parse
+    from mna.ppo import Arithmetic, Episode, Step
+
+    def episode(correct, *rewards):
+        steps = [Step(None, 0, 0.0, 0.0, reward) for reward in rewards]
+        return Episode(Arithmetic(parse("1+2")), steps, correct)
+
+    wrong, right = episode(False, 0.0, 0.5, 0.0), episode(True, 0.5, 0.5, 1.0)
+    for episodes, share in (([wrong] * 4, 0), ([wrong, right], 0.5), ([right], 1)):
+        if share_right(episodes) != share:
+            return (f"{share_right(episodes)} of {len(episodes)} episodes, "
+                    f"and {sum(e.correct for e in episodes)} of them are right")
+
+
+@check_for("9.4")
+def tells_dice_from_none(test):
+    import random
+
+    for examine, dice in ((lambda agent, seed: [True, False] * 25, False),
+                          (lambda agent, seed: random.Random(seed).choices((0, 1), k=50),
+                           True)):
+        try:
+            test(examine)
+            failed = False
+        except AssertionError:
+            failed = True
+        if failed != dice:
+            kind = "rolls dice" if dice else "is the same with every seed"
+            return f"the test {'fails' if failed else 'passes'} for an exam that {kind}"
+
+
+@check_for("9.5")
+def a_plot_of_entropies(ax):
+    if not (ax.get_xlabel() and ax.get_ylabel()):
+        return "an axis has no label; say what it shows, and in which unit"
+    if not ax.collections or not ax.lines:
+        return "draw the decisions by scatter, and the ceiling as a line"
+    x, y = ax.collections[0].get_offsets().T
+    if len(x) < 100:
+        return f"{len(x)} points; one a decision are more"
+    if not (y > x).mean() > 0.9:
+        return "the entropy over all actions lies above the ceiling nearly everywhere"
+
+
+@check_for("9.6")
+def a_bug_and_its_test(answer):
+    from unittest.mock import patch
+
+    place, test = answer
+    try:
+        test()
+    except AssertionError as failure:
+        return f"the test fails on the right code: {' '.join(str(failure).split())}"
+    with patch.object(*place):
+        try:
+            test()
+        except AssertionError:
+            return None
+    return "the test passes with the bug in place, so it does not see it"
 
 
 # ---------------------------------------------------------------- A The language
