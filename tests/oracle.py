@@ -1,4 +1,4 @@
-"""Who knows the tree: an oracle that plays problems in the best order, for tests."""
+"""What tests share: an oracle that knows the tree, hand cases, random play."""
 
 from mna.environments import Arithmetic
 from mna.language import BAR, BAR_END, CLOSE, EQUALS, NEGATIVE, OPEN, SYMBOLS, Value
@@ -151,3 +151,75 @@ def random_play(desk, problem, rng, slots=None, store=0, **options):
         if feedback.done:
             return
     assert state.stage != Stage.ANSWER
+
+
+# ---- the worksheet: text, calls (store: a dot behind), what stands there after each
+
+CASES = [
+    # neighbours: the result takes the place of both and all between them
+    ("3+4*5", "MUL 1 2 > n+a, ADD 0 1 > a"),
+    ("3+4*5", "MUL 2 1 > n+a, ADD 1 0 > a"),
+    ("(3+4)*5", "ADD 0 1 > a*n"),
+    ("((3+4))*5-1", "ADD 1 0 > a*n-n"),
+    ("2*(((3+4))-1)", "ADD 1 2 > n*(a-n), SUB 1 2 > n*a"),
+    ("x+2=5", "SUB 1 2 > x+b"),
+    ("2*x=6", "MUL 0 1 > u=n, SUB 0 1 > u, ROOT 0 > a"),
+    # neighbours with brackets and bars between them
+    ("|3-5|*2+1", "SUB 0 1 > |b|*n+n, MUL 0 1 > b+n"),
+    ("2*|3-5|+1", "SUB 1 2 > n*|b|+n, MUL 0 1 > b+n"),
+    ("2*|3-5|+1", "SUB 1 2 > n*|b|+n, MUL 1 0 > b+n"),
+    ("2*(|3-5|)+1", "SUB 1 2 > n*(|b|)+n, MUL 1 0 > b+n"),
+    ("|3-5|*|2-9|+1", "SUB 0 1. > |B|*|n-n|+n, SUB 1 2 > |B|*|b|+n, MUL 0 1 > a+n"),
+    ("(|3-5|)*||2-9||+1", "SUB 0 1. > (|B|)*||n-n||+n, SUB 2 1 > (|B|)*a+n"),
+    # others: the second operand is crossed out, nothing else changes
+    ("3+4*5", "ADD 0 2 > a+n*_, MUL 0 1 > a*_"),
+    ("3+4*5", "ADD 2 0 > _+n*a, ADD 0 1 > _+a"),
+    ("3+(4*5)", "ADD 0 1 > a+(_*n)"),
+    ("(3-9)*(4+5)", "SUB 1 2 > (n-a)*(_+n)"),
+    ("3--4", "SUB 0 1 > b-~_"),
+    ("3*-(4-6)", "MUL 0 2 > a*~(n-_), SUB 1 0 > _*~(b-_)"),
+    # NEG undoes a sign, else bars around what is below zero, else nothing
+    ("-3+4", "NEG 0 > b+n, ADD 0 1 > a"),
+    ("3--4", "NEG 1 > n-b, SUB 0 1 > a"),
+    ("--4+1", "NEG 0 > ~b+n, NEG 0 > a+n"),
+    ("-(3-5)*2", "SUB 0 1 > ~b*n, NEG 0 > a*n"),
+    ("-(-3)*2", "NEG 0 > ~b*n"),
+    ("3-4", "NEG 1 > n-b, NEG 1 > n-a"),
+    ("2*(3+4)", "NEG 1 > n*(b+n)"),
+    ("-|3-5|+1", "SUB 0 1 > ~|b|+n, NEG 0 > ~a+n, NEG 0 > b+n"),
+    ("|-3|+1", "NEG 0 > |b|+n, NEG 0 > a+n"),
+    ("|3-|4-9||*2",
+     "SUB 1 2 > |n-|b||*n, NEG 1 > |n-a|*n, SUB 0 1 > |b|*n, NEG 0 > a*n"),
+    ("|3-5|-7", "SUB 0 1. > |B|-n, NEG 0 > a-n"),
+    ("-(3-5)-7", "SUB 0 1. > ~B-n, NEG 0 > a-n"),
+    # bars fall off what is known not to be below zero, and stay on others
+    ("|9-4|*2", "SUB 0 1 > a*n"),
+    ("|4-4|*2", "SUB 0 1 > z*n"),
+    ("||4-9||*2", "SUB 0 1 > ||b||*n, NEG 0 > a*n"),
+    ("|(9-4)|*2", "SUB 0 1 > a*n"),
+    ("(|9-4|)*2", "SUB 0 1 > a*n"),
+    ("(|4-9|)*2", "SUB 0 1 > (|b|)*n, NEG 0 > a*n"),
+    ("|(4-9)|*2", "SUB 0 1 > |b|*n"),
+    # a tool of one that is not NEG stays in its place
+    ("x+2=5", "ROOT 0 > z+n=n"),
+    ("-(x+2)=5", "ADD 0 1 > ~u=n, ROOT 0 > ~b=n"),
+    ("|2-5|*x=6", "SUB 0 1 > |b|*x=n, ROOT 0 > |b|*x=n"),
+    # bars around the unknown, by calls off the tree: NEG leaves the bars
+    ("|3-5|*x=6", "ADD 0 2 > |u-n|*_=n, SUB 0 1 > |u|*_=n, NEG 0 > |u|*_=n"),
+    # stored: another kind in the same place
+    ("(1-3)*(2+x)=0", "SUB 0 1. > B*(n+x)=n, ADD 1 2 > B*u=n"),
+    ("(3-3)*(2+4)", "SUB 0 1. > Z*(n+n)"), ("(3+3)*(2+4)", "ADD 0 1. > A*(n+n)"),
+    ("(x+3)*(2+4)=1", "ADD 0 1. > U*(n+n)=n"),
+]
+
+
+def choices_of(desk, play):
+    """The decisions of a case."""
+    choices = []
+    for move in play.split(", "):
+        done, _ = move.split(" > ")
+        name, *vs = done.rstrip(".").split(" ")
+        left, *right = [desk.first + int(v) for v in vs]
+        choices += [left, desk.config.tools.index(name), *right]
+        choices += [desk.store, desk.slot] * (done[-1] == ".")
+    return choices
