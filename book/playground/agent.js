@@ -4,7 +4,7 @@
 "use strict";
 (function (mna) {
   const { NUMBER, X, NEGATIVE, OPEN, CLOSE, BAR, BAR_END, Value, Undefined } = mna;
-  const RESULT = 13, STORED = 17, CROSSED = 21, BELOW = 0, ZERO = 1, ABOVE = 2, HOLDS_X = 3;
+  const RESULT = 13, STORED = 17, CROSSED = 21, ZERO = 1, ABOVE = 2, HOLDS_X = 3;
   const STAGES = ["CHOOSE", "TOOL", "RIGHT", "STORE", "ANSWER"];
   const [CHOOSE, TOOL, RIGHT, STORE, ANSWER] = STAGES.keys();
   const TOOLS = {
@@ -15,6 +15,8 @@
     NEG: { arity: 1, sign: "±", apply: x => x.neg() },
     ROOT: { arity: 1, sign: "=0", apply: x => x.root() },
   };
+
+  const WIPED = new Value(0n, 0n); // what a wiped slot holds
 
   /** What is seen of a value. */
   const kindOf = value => (value.hasUnknown ? HOLDS_X : value.sign + 1);
@@ -47,13 +49,8 @@
     return [start, end];
   }
 
-  /** What goes with the only operand: NEG undoes bars around it, or its sign. */
-  function own(tokens, tool, i) {
-    const before = tokens[i - 1], below = [RESULT + BELOW, STORED + BELOW].includes(tokens[i].kind);
-    if (tool === "NEG" && before?.kind === NEGATIVE) return [i - 1, i];
-    if (tool === "NEG" && below && before?.kind === BAR && isPair(before, tokens[i + 1])) return [i - 1, i + 1];
-    return [i, i];
-  }
+  /** What goes with the only operand: NEG takes the sign before it along. */
+  const own = (tokens, tool, i) => (tool === "NEG" && tokens[i - 1]?.kind === NEGATIVE ? [i - 1, i] : [i, i]);
 
   /** The worksheet with a result where its operands stood: at place i, and at j if there are two. */
   function write(before, tool, i, j, result) {
@@ -164,10 +161,7 @@
     }
 
     /** Every slot that holds a value holds 0 from now on; the agent is not told. */
-    wipe(state) {
-      const nothing = new Value(0n, 0n);
-      return { ...state, memory: state.memory.map(kept => kept && nothing) };
-    }
+    wipe(state) { return { ...state, memory: state.memory.map(kept => kept && WIPED) }; }
   }
 
   /** [result or null, the values left]: the calculator takes only values that are left, each once. */
@@ -275,24 +269,27 @@
     }
   }
 
-  /** Actor and critic of one stage. */
+  /** Actor and critic of one stage, with only the parts that its stage needs. */
   class StageHead {
-    constructor(weights, name, { width, offsets }) {
-      Object.assign(this, { width, offsets });
-      for (const part of ["hidden", "query", "fixed", "offset", "critic"]) this[part] = new Linear(weights, `${name}.${part}`);
+    constructor(weights, name, { width, offsets, tools, slots }) {
+      Object.assign(this, { width, offsets, fixedCount: tools.length + 2 + slots });
+      for (const part of ["hidden", "query", "fixed", "offset", "critic"]) {
+        this[part] = `${name}.${part}.weight` in weights ? new Linear(weights, `${name}.${part}`) : null;
+      }
     }
 
     /** [logits, value]. keys: V * D; about: D; left: -1 for none. */
     forward(keys, about, left, situation) {
       const D = this.width, R = this.offsets, z = this.hidden.forward(Float64Array.of(...about, ...situation)).map(Math.tanh);
-      const query = this.query.forward(z), offset = this.offset.forward(z), scores = [];
+      const fixed = this.fixed?.forward(z) ?? new Float64Array(this.fixedCount);
+      const query = this.query?.forward(z), offset = this.offset?.forward(z), scores = [];
       for (let v = 0; v < keys.length / D; v++) {
         let score = 0;
-        for (let i = 0; i < D; i++) score += keys[v * D + i] * query[i];
+        for (let i = 0; query && i < D; i++) score += keys[v * D + i] * query[i];
         score *= 2 / Math.sqrt(D);
-        scores.push(score + (left >= 0 ? offset[Math.max(-R, Math.min(R, v - left)) + R] : 0));
+        scores.push(score + (offset ? offset[Math.max(-R, Math.min(R, v - left)) + R] : 0));
       }
-      return [[...this.fixed.forward(z), ...scores], this.critic.forward(z)[0]];
+      return [[...fixed, ...scores], this.critic.forward(z)[0]];
     }
   }
 
@@ -460,6 +457,6 @@
   }
 
   Object.assign(mna, {
-    RESULT, STORED, CROSSED, STAGES, CHOOSE, TOOL, RIGHT, STORE, ANSWER, TOOLS, Desk, Agent, Episode, policy, unpack, valuesOf,
+    WIPED, RESULT, STORED, CROSSED, STAGES, CHOOSE, TOOL, RIGHT, STORE, ANSWER, TOOLS, Desk, Agent, Episode, policy, unpack, valuesOf,
     kindOf, confidence, unlikePractice, warnings, PRACTISED, UNSURE });
 })(globalThis.mna);

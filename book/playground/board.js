@@ -49,7 +49,8 @@
     if (!before) words.push("The problem stands on the worksheet.");
     else if (state.calls.length > before.state.calls.length) {
       const call = state.calls.at(-1);
-      words.push(`${callText(call)}${call.result === null ? ": nothing changes" : ", written in its place"}.`);
+      const why = call.operands.includes(mna.WIPED) ? ": 0 from a wiped slot is none of the values left" : ": nothing changes";
+      words.push(`${callText(call)}${call.result === null ? why : ", written in its place"}.`);
     }
     if (frame.wiped) words.push("The memory was wiped: every full slot now holds 0, and nobody tells the agent.");
     if (state.lost) words.push("That call would have lost a result neither used nor stored: the episode ends without an answer.");
@@ -165,7 +166,8 @@
       }
       this.tokens = kept;
       this.sheet.replaceChildren(...row);
-      this.sheet.dataset.size = row.length > 44 ? "small" : row.length > 22 ? "middle" : "large";
+      const written = row.reduce((sum, made) => sum + made.children[0].textContent.length, 0);
+      this.sheet.dataset.size = written > 56 ? "small" : written > 22 ? "middle" : "large";
       this.sheet.setAttribute("aria-label", `Worksheet: ${state.tokens.map(one => this.tokenText(state, one)).join(" ")}`);
       if (!this.last) this.sheet.style.minHeight = `${this.sheet.offsetHeight}px`; // it is longest at the start: nothing jumps
     }
@@ -191,9 +193,10 @@
         const value = state.memory[k], open = state.stage === STORE && !frame.done && choice === desk.slot + k;
         const v = value === null ? -1 : pointed.indexOf(k), named = v >= 0 ? desk.first + v : desk.slot + k;
         const note = open ? "gate open" : value === null ? "empty" : choice === named || v === state.left && v >= 0 ? "recalled"
-          : frame.wiped ? "wiped" : "gate shut";
+          : value === mna.WIPED ? "wiped" : "gate shut";
+        const text = open ? pretty(state.result, 14) : value === null ? "–" : pretty(value, 14);
         const slot = h("li", { class: `mna-slot${value === null ? "" : " is-full"}${open ? " is-open" : ""}` },
-          h("small", {}, `slot ${k + 1}`), h("b", { title: value === null ? "" : mna.brief(value, 400) }, open ? pretty(state.result, 12) : value === null ? "–" : pretty(value, 12)),
+          h("small", {}, `slot ${k + 1}`), h("b", { class: text.length > 5 ? "is-long" : "", title: value === null ? "" : mna.brief(value, 400) }, text),
           h("small", {}, note));
         this.look(slot, p?.[named] ?? 0, legal?.[named], choice === named || note === "recalled");
         row.push(slot);

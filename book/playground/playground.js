@@ -70,7 +70,7 @@
       const form = h("form", { class: "mna-problem", onsubmit: event => { event.preventDefault(); this.toggle(); } },
         h("label", { for: id }, this.full ? "Problem" : "Type a problem"), this.text, this.playButton);
       const controls = h("div", { class: "mna-controls", role: "group", "aria-label": "Playback" }, this.backButton, this.stepButton, this.resetButton,
-        this.full && this.share, this.full && this.time, this.full && this.where, this.full && h("label", {}, "Speed ", this.speed));
+        this.full && this.share, this.full && this.time, this.full && this.where, this.full && h("label", { class: "mna-speed" }, h("span", {}, "Speed "), this.speed));
       if (!this.full) return [form, this.error, controls, this.warning];
       const chips = (title, texts) => h("div", { class: "mna-chips", role: "group", "aria-label": title }, h("span", {}, title),
         h("div", {}, ...texts.map(text => button(text.length > 24 ? `${text.slice(0, 21)}…` : text, () => this.take(text), { title: text }))));
@@ -203,8 +203,8 @@
       const { episode, t } = this, last = episode.frames.length - 1;
       this.time.max = last;
       this.time.value = t;
-      this.where.textContent = `decision ${t} of ${last}`;
-      this.time.setAttribute("aria-valuetext", this.where.textContent);
+      this.where.textContent = `${t} of ${last}`;
+      this.time.setAttribute("aria-valuetext", `decision ${t} of ${last}`);
       this.backButton.setAttribute("aria-disabled", t === 0);
       this.resetButton.setAttribute("aria-disabled", t === 0 && !this.changed());
       this.stepButton.setAttribute("aria-disabled", episode.done && t === last);
