@@ -198,16 +198,16 @@ def power(match: re.Match) -> str:
     return f"({text})" if before.endswith("/") else text
 
 # %% ../notebooks/a_language.ipynb #text-rules
-REWRITTEN = [(re.compile(pattern), new) for pattern, new in (
+REWRITTEN = [(re.compile(pattern, re.ASCII), new) for pattern, new in (
     (r"\$ ?(?=[\d.])", ""),  # $45
     (r"(?<![\d.,])[1-9]\d{0,2}(?:,\d{3})+(?![\d,])",  # 1,200
      lambda match: match[0].replace(",", "")),
-    (r"(?<![\da-zA-Z.)\]])(?<![\da-zA-Z.)\]] )(\d+) (\d+)/(\d+)(?! ?[\d.])",
+    (r"(?<![\da-zA-Z.)\]])(?<![\da-zA-Z.)\]] )(\d{1,9}) (\d{1,9})/(\d{1,9})(?! ?[\d.])",
      mixed_number),
     (rf"(?<![\d.])({DIGITS}) ?\^ ?([1-9]\d?)(?! ?[\d.%^])", power))]
 
 # %% ../notebooks/a_language.ipynb #text-refused
-REFUSED = [(re.compile(pattern), way_out) for pattern, way_out in (
+REFUSED = [(re.compile(pattern, re.ASCII), way_out) for pattern, way_out in (
     (r"//", "type one / for a division"),
     (r"==", "type one ="),
     (r"\\[a-zA-Z]*", r"no LaTeX; type * for \times, a/b for \frac{a}{b}"),

@@ -494,3 +494,11 @@ def test_short_structures_are_never_held_out():
 def test_slots(text, best, left_to_right):
     problem = parse(text)
     assert (slots_needed(problem), slots_left_to_right(problem)) == (best, left_to_right)
+
+
+def test_digits_are_those_of_ascii_and_very_long_numbers_are_refused_in_one_line():
+    """Digits of other scripts are no exponent, and int() never sees more than it takes."""
+    for text in ("2^3\u0663", "1 " + "2" * 5000 + "/3"):
+        with pytest.raises(MNAError) as error:
+            parse(text)
+        assert "\n" not in str(error.value)
