@@ -45,12 +45,13 @@ def main(names):
     known = [path.stem for path in chapters]
     if unknown := set(names) - set(known):
         sys.exit(f"no chapter {', '.join(sorted(unknown))}; chapters: {', '.join(known)}")
-    runs = json.loads(record.read_text())
+    fresh = {}
     for path in chapters:
         if not names or path.stem in names:
-            chapter, runs[path.stem] = run(path)
+            chapter, fresh[path.stem] = run(path)
             nbformat.write(chapter, path)
-            print(f"{path.stem}: {runs[path.stem]['seconds']} s", flush=True)
+            print(f"{path.stem}: {fresh[path.stem]['seconds']} s", flush=True)
+    runs = json.loads(record.read_text()) | fresh  # read late: others may have run chapters meanwhile
     kept = {name: runs[name] for name in known if name in runs}
     record.write_text(json.dumps(kept, indent=1) + "\n")
 
