@@ -16,7 +16,7 @@ from benchmarks.process import ROOT, BenchmarkError, measured
 from benchmarks.report import columns
 from benchmarks.rows import Form, Row, number
 
-OWN = ("footprint",)
+OWN = ("footprint", "learning", "growth")
 HEAD = ("what", "new/old", "new", "old", "unit")
 
 
