@@ -130,7 +130,7 @@
 
   // ---- from what is typed to plain notation
 
-  const D = "\\p{Nd}", DIGITS = `(?:${D}+(?:\\.${D}*)?|\\.${D}+)`;
+  const D = "\\d", DIGITS = `(?:${D}+(?:\\.${D}*)?|\\.${D}+)`;
   const SAME = {
     "−": "-", "–": "-", "×": "*", "·": "*", "⋅": "*", "÷": "/", ":": "/", "²": "^2 ", "³": "^3 ",
     "（": "(", "）": ")", "＋": "+", "＝": "=" };
@@ -140,7 +140,7 @@
   const REWRITTEN = [
     [new RegExp(`\\$ ?(?=[${D}.])`, "gu"), ""],
     [new RegExp(`(?<![${D}.,])[1-9]${D}{0,2}(?:,${D}{3})+(?![${D},])`, "gu"), match => match.replaceAll(",", "")],
-    [new RegExp(`(?<![${D}a-zA-Z.)\\]])(?<![${D}a-zA-Z.)\\]] )(${D}+) (${D}+)/(${D}+)(?! ?[${D}.])`, "gu"), mixedNumber],
+    [new RegExp(`(?<![${D}a-zA-Z.)\\]])(?<![${D}a-zA-Z.)\\]] )(${D}{1,9}) (${D}{1,9})/(${D}{1,9})(?! ?[${D}.])`, "gu"), mixedNumber],
     [new RegExp(`(?<![${D}.])(${DIGITS}) ?\\^ ?([1-9]${D}?)(?! ?[${D}.%^])`, "gu"), power]];
   const REFUSED = [
     ["//", "type one / for a division"],
