@@ -32,7 +32,8 @@ class Undefined(ArithmeticError):
 
 def refuse(text: str, why: str) -> NoReturn:
     """Raise the `MNAError` about a text."""
-    raise MNAError(f"{quoted(text)}: {why}")
+    what = quoted(text) if text.strip() else "the text"
+    raise MNAError(f"{what}: {why}")
 
 # %% ../notebooks/a_language.ipynb #quoted
 def quoted(text: str, most=60) -> str:
@@ -199,7 +200,7 @@ def power(match: re.Match) -> str:
 
 # %% ../notebooks/a_language.ipynb #text-rules
 REWRITTEN = [(re.compile(pattern, re.ASCII), new) for pattern, new in (
-    (r"\$ ?(?=[\d.])", ""),  # $45
+    (r"(?<![\d.])\$ ?(?=[\d.])", ""),  # $45
     (r"(?<![\d.,])[1-9]\d{0,2}(?:,\d{3})+(?![\d,])",  # 1,200
      lambda match: match[0].replace(",", "")),
     (r"(?<![\da-zA-Z.)\]])(?<![\da-zA-Z.)\]] )(\d{1,9}) (\d{1,9})/(\d{1,9})(?! ?[\d.])",

@@ -498,7 +498,14 @@ def test_slots(text, best, left_to_right):
 
 def test_digits_are_those_of_ascii_and_very_long_numbers_are_refused_in_one_line():
     """Digits of other scripts are no exponent, and int() never sees more than it takes."""
-    for text in ("2^3\u0663", "1 " + "2" * 5000 + "/3"):
+    for text in ("2^3\u0663", "1 " + "2" * 5000 + "/3", "3$4"):
         with pytest.raises(MNAError) as error:
             parse(text)
         assert "\n" not in str(error.value)
+
+
+def test_an_empty_text_is_not_quoted():
+    """Nothing between quotes would tell nobody anything."""
+    for text in ("", "  ", "\n"):
+        with pytest.raises(MNAError, match="^the text: nothing to read"):
+            parse(text)

@@ -13,7 +13,7 @@
   /** A calculation whose result is no Value; the message is a short reason. */
   class Undefined extends Error {}
 
-  function refuse(text, why) { throw new MNAError(`${quoted(text)}: ${why}`); }
+  function refuse(text, why) { throw new MNAError(`${text.trim() ? quoted(text) : "the text"}: ${why}`); }
 
   /** A text as Python's repr shows it. */
   function repr(text) {
@@ -138,7 +138,7 @@
   const SENTENCE = new RegExp(`^(?:(?:solve for ([a-z])${END}[:,]?|find ([a-z])[:,]|`
     + `(?:solve|evaluate|calculate|compute|find|work out|what is)${END}:?)? ?(.*?)(?: for ([a-z]))?)$`, "isu");
   const REWRITTEN = [
-    [new RegExp(`\\$ ?(?=[${D}.])`, "gu"), ""],
+    [new RegExp(`(?<![${D}.])\\$ ?(?=[${D}.])`, "gu"), ""],
     [new RegExp(`(?<![${D}.,])[1-9]${D}{0,2}(?:,${D}{3})+(?![${D},])`, "gu"), match => match.replaceAll(",", "")],
     [new RegExp(`(?<![${D}a-zA-Z.)\\]])(?<![${D}a-zA-Z.)\\]] )(${D}{1,9}) (${D}{1,9})/(${D}{1,9})(?! ?[${D}.])`, "gu"), mixedNumber],
     [new RegExp(`(?<![${D}.])(${DIGITS}) ?\\^ ?([1-9]${D}?)(?! ?[${D}.%^])`, "gu"), power]];
