@@ -663,6 +663,82 @@ def an_exam_of_ones_own(mine):
         return "one has more than 16 numbers"
 
 
+# ---------------------------------------------------------------- 8 Inside
+
+
+@check_for("8.1")
+def needs_by_hand(answer):
+    left, right, first = answer
+    if (left, right) != (1, 2):
+        return f"needs {left} and {right}: a number needs 0, two equal needs one more"
+    if first != "right":
+        return f"{first}? the side of larger need comes first: nothing is kept then"
+
+
+@check_for("8.2")
+def deeper_comes_first(rule):
+    from mna.language import parse
+
+    cases = {"1-2": True, "1-(2-3)": False, "(1-2)-3": True, "(1-2)*(3-4)": True,
+             "(1-2)*(3-(4-5))": False, "(1-(2-3))*((4-5)*(6-7))": True}
+    for text, wanted in cases.items():
+        if bool(rule(*parse(text).tree[1:])) != wanted:
+            return f"for {text} it should say {wanted}: compare the depths"
+
+
+@check_for("8.3")
+def is_no_memory(honest):
+    import torch
+
+    rng = torch.Generator().manual_seed(0)
+    x, noise = torch.randn(60, 40, generator=rng), torch.randint(2, (60,), generator=rng)
+    if honest(x, noise).double().mean() > 0.75:
+        return "on random labels it is right far too often: on which rows is it judged?"
+    if honest(x[:, :4], (x[:, 0] > 0).long()).double().mean() < 0.9:
+        return "it can't read what one column says plainly"
+
+
+@check_for("8.4")
+def notes_are_hidden(hide_notes):
+    from dataclasses import replace
+
+    from mna.network import CROSSED, RESULT, STORED, View
+
+    before, after = range(1, CROSSED + 1), [*range(1, STORED), *range(RESULT, STORED)]
+    view = View(tuple(before), (0,), -1, 0, (1, 0), (True,))
+    if (seen := hide_notes(view)) == view:
+        return "nothing was hidden: STORED ... STORED + 3 become RESULT ... RESULT + 3"
+    if seen != replace(view, kinds=(*after, CROSSED)):
+        return "it is another view than it should be; change the kinds, nothing else"
+
+
+@check_for("8.5")
+def plots_the_lengths(ax):
+    if not ax.lines or len(ax.lines[0].get_xdata()) < 5:
+        return "draw one line with at least five points"
+    if not ax.get_xlabel() or not ax.get_ylabel():
+        return "an axis has no label; say what it shows, and in which unit"
+    x, y = ax.lines[0].get_data()
+    if min(x) > -4 or max(x) < 4:
+        return "go from 4 numbers less to 4 numbers more"
+    if min(y) < 0 or max(y) > 100 or max(y) <= 1:
+        return "the shares should be in per cent"
+
+
+@check_for("8.6")
+def is_a_cheap_rule(mine):
+    import random
+
+    from mna.inspection import contests
+
+    rng, right = random.Random(86), []
+    for lengths in ((4, 7), (5, 5), (6, 4)):
+        asked = contests((2, 1), lengths, 100, rng)
+        right += [bool(mine(*one.problem.tree[1:])) != one.heavier for one in asked]
+    if sum(right) < 0.8 * len(right):
+        return f"it is right about {sum(right)} of {len(right)} contests; 240 are wanted"
+
+
 # ---------------------------------------------------------------- 10 Speed
 @check_for("10.1")
 def rows_and_steps(numbers):
@@ -672,7 +748,7 @@ def rows_and_steps(numbers):
     if padded != 4 * 12:
         return "padded, all four texts are as long as the longest"
     if steps != 11:
-        return "a scan makes one multiply-add for each place behind the first, for all texts at once"
+        return "a scan makes one multiply-add for each place behind the first"
 
 
 @check_for("10.2")
@@ -683,11 +759,11 @@ def back_to_a_batch(unpacked):
         x = 1 + torch.arange(2.0 * sum(sizes)).view(-1, 2)
         found = unpacked(x.clone(), sizes)
         if tuple(getattr(found, "shape", ())) != (sizes[0], len(sizes), 2):
-            return f"for sizes {sizes} and two columns it should be of shape {(sizes[0], len(sizes), 2)}"
+            return f"for sizes {sizes} and two columns its shape is wrong"
         first = 0
         for place, n in enumerate(sizes):
             if not torch.equal(found[:n, place], x[first:first + n]) or found[n:, place].any():
-                return f"for sizes {sizes}, place {place} does not hold its rows, and zeros below"
+                return f"for sizes {sizes}, place {place} is wrong: rows, then zeros"
             first += n
 
 
@@ -699,8 +775,10 @@ def a_gradient_by_hand(decay):
     grad = torch.ones(4, dtype=torch.float64)
     kept = grad.clone()
     decay.apply(x, 0.5).backward(grad)
-    if not torch.allclose(x.grad, torch.tensor([1.875, 1.75, 1.5, 1.0], dtype=torch.float64)):
-        return f"for a = 0.5 and gradients of 1 it gives {x.grad.tolist()}; the last is 1, the one before 1 + 0.5"
+    right = torch.tensor([1.875, 1.75, 1.5, 1.0], dtype=torch.float64)
+    if not torch.allclose(x.grad, right):
+        return (f"for a = 0.5 and gradients of 1 it gives {x.grad.tolist()}; "
+                "the last is 1, the one before 1 + 0.5")
     if not torch.equal(grad, kept):
         return "it is right, but writes over the gradient that it was given"
 
@@ -712,10 +790,12 @@ def an_engine_with_a_clock(clocked):
     from mna.curriculum import Engine
 
     done, spent = [], Counter()
-    plain = Engine("toy", *(lambda *a, name=name, **o: done.append(name) or name for name in (
-        "generate", "need", "play", "outcome", "update")))
+    parts = "generate", "need", "play", "outcome", "update"
+    plain = Engine("toy", *(lambda *a, name=name, **o: done.append(name) or name
+                            for name in parts))
     engine = clocked(plain, spent)
-    said = [engine.generate(), engine.play(1, two=2), engine.update(), engine.need(0), engine.play()]
+    said = [engine.generate(), engine.play(1, two=2), engine.update(), engine.need(0),
+            engine.play()]
     if said != ["generate", "play", "update", "need", "play"] or len(done) != 5:
         return "its parts do not return what the engine's parts return"
     if set(spent) != {"generate", "play", "update"}:
@@ -726,16 +806,18 @@ def an_engine_with_a_clock(clocked):
 
 @check_for("10.5")
 def lines_of_rows(ax):
-    lines = [line for line in ax.lines if list(line.get_xdata()) == [10, 30, 100, 300, 1000]]
+    counts = [10, 30, 100, 300, 1000]
+    lines = [line for line in ax.lines if list(line.get_xdata()) == counts]
     if len(lines) != 2:
         return "draw two lines, at 10, 30, 100, 300 and 1,000 problems"
     if ax.get_xscale() != "log" or ax.get_yscale() != "log":
         return "both axes should be logarithmic"
     if not (ax.get_xlabel() and ax.get_ylabel() and ax.get_legend()):
         return "an axis has no label, or the lines have no legend"
-    windows, tokens = sorted((list(line.get_ydata()) for line in lines), key=lambda y: y[-1])
+    rows = [list(line.get_ydata()) for line in lines]
+    windows, tokens = sorted(rows, key=lambda y: y[-1])
     if not (5_000 < tokens[-1] < 100_000 and 20 < windows[0] < tokens[0]):
-        return "a line does not count what it should: a problem of mixed10 has some 25 tokens, and windows repeat"
+        return "a line is off: a problem of mixed10 has some 25 tokens, and windows repeat"
     if windows[-1] / windows[0] > tokens[-1] / tokens[0] / 2:
         return "windows repeat, so their line should bend"
 
