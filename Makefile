@@ -12,7 +12,7 @@ TRAINING := $(wildcard notebooks/06_training.ipynb)
 CODE    := $(wildcard mna/*.py)
 SOURCES := _config.yml _toc.yml genindex.md $(shell find book notebooks results -type f -not -path '*/.*' -not -name '*.pyc')
 
-.PHONY: help book pdf epub serve test newest colab notebooks lint address bench public measure clean FORCE
+.PHONY: help book pdf epub serve test newest colab notebooks lint address bench public evidence measure clean FORCE
 
 help: ## list the targets
 	@grep -E '^[a-z]+:.*## ' Makefile | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 18
@@ -59,6 +59,10 @@ address: .venv/.stamp ## carry address and version from pyproject.toml to badges
 
 bench: .venv/.stamp ## measure what the package costs (SHORT=1: quickly; BASE=<rev>: ratios to a revision)
 	@$(BIN)/python -m benchmarks $(if $(SHORT),--short) $(if $(BASE),--base '$(BASE)')
+
+evidence: .venv/.stamp ## make the runs behind chapter 7 that are missing (SMOKE=1: check the pipeline; JOBS=2; ARMS=…)
+	@OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.evidence --jobs $(or $(JOBS),2) $(if $(ARMS),--arms '$(ARMS)') $(if $(SMOKE),--smoke)
+	@$(if $(SMOKE),,$(BIN)/python book/_ext/evidence.py)
 
 public: .venv/.bench ## ask an agent (CHECKPOINT=folder) problems of other hands (EQUATIONS=file: ConPoLe's too)
 	@$(if $(CHECKPOINT),,$(error name the folder of an agent: make public CHECKPOINT=folder))
