@@ -19,7 +19,7 @@ NUMBERS = (5, 8, 10, 16, 24, 32)
 
 def drawn(names, B: int, rng: torch.Generator, split: str = "train"):
     """B problems of these levels, in turns."""
-    levels = check_levels(names)
+    levels = check_levels(names, split)
     return generate(torch.arange(B) % len(levels), levels, rng, split)
 
 

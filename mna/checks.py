@@ -762,7 +762,8 @@ def back_to_a_batch(unpacked):
             return f"for sizes {sizes} and two columns its shape is wrong"
         first = 0
         for place, n in enumerate(sizes):
-            if not torch.equal(found[:n, place], x[first:first + n]) or found[n:, place].any():
+            rows = x[first:first + n]
+            if not torch.equal(found[:n, place], rows) or found[n:, place].any():
                 return f"for sizes {sizes}, place {place} is wrong: rows, then zeros"
             first += n
 
@@ -831,7 +832,8 @@ def two_ways(ways):
         return f"plain_way returns {one!r}; let both return a tensor"
     if ways[0] is ways[1]:
         return "my_way is plain_way"
-    if one.shape != other.shape or not torch.allclose(one.double(), other.double(), atol=1e-5):
+    alike = one.shape == other.shape
+    if not alike or not torch.allclose(one.double(), other.double(), atol=1e-5):
         return "the two ways do not return the same"
 
 # ---------------------------------------------------------------- 9 Silent bugs
