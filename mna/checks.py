@@ -668,6 +668,8 @@ def an_exam_of_ones_own(mine):
 
 @check_for("8.1")
 def needs_by_hand(answer):
+    if answer is None:
+        return "no answer yet: give the need of the left, of the right, and the side"
     left, right, first = answer
     if (left, right) != (1, 2):
         return f"needs {left} and {right}: a number needs 0, two equal needs one more"
@@ -691,7 +693,8 @@ def is_no_memory(honest):
     import torch
 
     rng = torch.Generator().manual_seed(0)
-    x, noise = torch.randn(60, 40, generator=rng), torch.randint(2, (60,), generator=rng)
+    x = torch.randn(60, 40, generator=rng)
+    noise = torch.randint(2, (60,), generator=rng)
     if honest(x, noise).double().mean() > 0.75:
         return "on random labels it is right far too often: on which rows is it judged?"
     if honest(x[:, :4], (x[:, 0] > 0).long()).double().mean() < 0.9:
