@@ -739,7 +739,7 @@ def is_a_cheap_rule(mine):
         asked = contests((2, 1), lengths, 100, rng)
         right += [bool(mine(*one.problem.tree[1:])) != one.heavier for one in asked]
     if sum(right) < 0.8 * len(right):
-        return f"it is right about {sum(right)} of {len(right)} contests; 240 are wanted"
+        return f"it is right about {sum(right)} of {len(right)} contests, not 240"
 
 
 # ---------------------------------------------------------------- 10 Speed
