@@ -139,7 +139,7 @@ def test_nothing_leaks_from_one_episode_into_the_next():
     for rows, advantage, episode in zip(together, raw, episodes, strict=True):
         for row, a, step in zip(rows, advantage, episode.steps, strict=True):
             assert row[-2] == pytest.approx(
-                float((a - every.mean()) / every.std()), abs=1e-4)
+                float((a - every.mean()) / every.std(correction=0)), abs=1e-4)
             assert row[-1] == pytest.approx(a + step.value, abs=1e-5)  # not normalised
 
 
@@ -150,7 +150,7 @@ def test_advantages_are_normalised_over_the_iteration():
     advantage = torch.tensor([row[-2] for row in rows])
     assert len(rows) == sum(len(e.steps) for e in episodes)
     assert advantage.mean().item() == pytest.approx(0, abs=1e-5)
-    assert advantage.std().item() == pytest.approx(1, abs=1e-4)
+    assert advantage.std(correction=0).item() == pytest.approx(1, abs=1e-4)
 
 
 # ---- the objective
