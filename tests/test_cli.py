@@ -51,9 +51,10 @@ def words(argv, folders, out):
 
 
 SOLVE = {
-    "empty": ("", "nothing"), "blank": ("  \t ", "nothing"), "unbalanced": ("(3+4", ""), "closed too often": ("3+4)", ""),
+    "empty": ("", "nothing"), "blank": ("  \t ", "nothing"), "unbalanced": ("(3+4", ""),
+    "closed too often": ("3+4)", ""),
     "bars left open": ("|3-7", ""), "unknown character": ("3&4", "&"), "code": ("__import__('os')", ""),
-    "digits of another script": ("3+\N{ARABIC-INDIC DIGIT THREE}", ""), 
+    "digits of another script": ("3+\N{ARABIC-INDIC DIGIT THREE}", ""),
     "division by zero": ("3/(4-4)", ""), "no solution": ("3*x=3*x+1", ""), "endless solutions": ("3*x=3*x", ""),
     "not linear": ("x*x=4", ""), "unknown without equation": ("x+3", ""), "two unknowns": ("x+y=3", ""),
     "two equals": ("1=1=1", ""), "equation without unknown": ("3+4=8", ""), "no operator": ("3 4", ""),
@@ -61,7 +62,8 @@ SOLVE = {
     "too long": ("+".join("1" * 300), ""), "deeply nested": ("(" * 5000 + "1" + ")" * 5000, ""),
     "huge number": ("9" * 5000 + "+1", ""), "percent after plus": ("100+15%", ""), "nul": ("3\0+4", ""),
     "line break": ("3+\n4^2", ""), "escape": ("\x1b[31m3+", ""), "emoji": ("3+\N{PILE OF POO}", ""),
-    "lone surrogate": ("3+\udcff", ""), "power of an unknown": ("2**x=8", ""), "comma": ("3,5+1", ""), "exponent": ("1e5+1", ""),
+    "lone surrogate": ("3+\udcff", ""), "power of an unknown": ("2**x=8", ""), "comma": ("3,5+1", ""),
+    "exponent": ("1e5+1", ""),
 }  # fmt: skip
 
 BAD = {

@@ -7,8 +7,23 @@ import pytest
 import torch
 
 from mna.inspection import (
-    RULES, Contest, Lesion, contests, exchange_operators, first_choice, held, layers,
-    need, numbers, part, probe, starts, told, turn_operators, wilson)
+    RULES,
+    Contest,
+    Lesion,
+    contests,
+    exchange_operators,
+    first_choice,
+    held,
+    layers,
+    need,
+    numbers,
+    part,
+    probe,
+    starts,
+    told,
+    turn_operators,
+    wilson,
+)
 from mna.language import MNAError, held_out, parse, slots_left_to_right, slots_needed
 from mna.network import sheet_text
 from mna.problems import draw
@@ -62,6 +77,11 @@ def test_contests_are_what_was_asked_for():
         assert held_out(one.problem.kinds) and numbers(sides[0]) == one.left
         assert need(sides[one.heavier]) == 2 and need(sides[1 - one.heavier]) == 1
         assert numbers(sides[one.heavier]) == 4 and numbers(sides[1 - one.heavier]) == 6
+
+
+def test_more_contests_than_there_are_is_refused():
+    with pytest.raises(MNAError, match=r"only \d+ structures were found: .* than 400"):
+        contests((1, 0), (2, 1), 400, random.Random(0))
 
 
 def test_edits_of_the_worksheet_do_to_needs_what_they_should(agent):
