@@ -128,8 +128,10 @@ def tight_runs(lines: list[dict], slots: int, over_simple: bool = False) -> tupl
     for line in lines:
         t = next((t for t in line["tight"] if t["slots"] == slots), None)
         if line["arm"] == "full" and t:
-            won, lost = t["only_planned_right"], t["left_to_right"] - t["right"]
-            lost, n = lost + won, t["structures"]
+            won, n = t["only_planned_right"], t["structures"]
+            if over_simple:  # whoever regroups a sum may be right beyond both bounds
+                lost = max(0, t["left_to_right"] - (t["right"] - won))
+                won = lost + t["right"] - t["left_to_right"]
             found.append(np.repeat([1.0, -1.0, 0.0], (won, lost, n - won - lost))
                          if over_simple else marked(won, t["only_planned"]))
     return tuple(found)

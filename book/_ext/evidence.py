@@ -24,6 +24,8 @@ def reached(lines: list[dict], arm: str, level: str) -> str:
     """What an arm reaches on an exam, with its interval."""
     runs = exam_runs(lines, arm, level)
     low, high = interval(runs)
+    if low == 1:  # an interval of no width would say too much
+        return f"100 % (none of {sum(map(len, runs)):,} wrong)"
     return f"{percent(np.mean([run.mean() for run in runs]))} ({percent(low)} to {percent(high)})"
 
 
