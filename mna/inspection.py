@@ -110,9 +110,10 @@ def contests(needs: tuple, lengths: tuple, n: int, rng: random.Random) -> list[C
     """n problems of different held-out structures.
 
     needs, lengths: of the heavier side and the other; each is as often on the left.
+    Raises MNAError where there are not so many.
     """
     found = {}
-    while len(found) < n:
+    for _ in range(1000 * n):
         heavier = rng.randint(0, 1)
         order = (1, 0) if heavier else (0, 1)
         sides = [part(needs[i], lengths[i], rng) for i in order]
@@ -120,7 +121,9 @@ def contests(needs: tuple, lengths: tuple, n: int, rng: random.Random) -> list[C
         if held_out(tuple(kinds)):
             problem = parse(written(kinds, values))
             found[problem.kinds] = Contest(problem, lengths[order[0]], heavier)
-    return list(found.values())
+        if len(found) == n:
+            return list(found.values())
+    raise MNAError(f"only {len(found)} structures were found: ask for fewer than {n}")
 
 # %% ../notebooks/08_inside.ipynb #starts
 def starts(agent: Agent, asked: list[Contest], slots: int,
