@@ -80,8 +80,8 @@ def test_contests_are_what_was_asked_for():
 
 
 def test_more_contests_than_there_are_is_refused():
-    with pytest.raises(MNAError, match=r"only \d+ structures were found: .* than 400"):
-        contests((1, 0), (2, 1), 400, random.Random(0))
+    with pytest.raises(MNAError, match=r"only \d+ structures were found: .* than 40"):
+        contests((1, 0), (2, 1), 40, random.Random(0))
 
 
 def test_edits_of_the_worksheet_do_to_needs_what_they_should(agent):
