@@ -148,7 +148,8 @@ def collect(episodes: list[Episode], config: PPOConfig) -> list[list[tuple]]:
     """Each episode's decisions, advantages normalised: rows that `batch` stacks."""
     kept = [advantages([step.reward for step in e.steps], [s.value for s in e.steps],
                        config.gamma, config.gae_lambda) for e in episodes]
-    spread, mean = torch.std_mean(torch.tensor(sum(kept, [])))
+    every = torch.tensor(sum(kept, []))
+    spread, mean = torch.std_mean(every, correction=0)  # one decision has no spread
     return [[(s.view, s.choice, s.log_prob, float((a - mean) / (spread + 1e-8)),
               a + s.value) for s, a in zip(e.steps, advantage)]
             for e, advantage in zip(episodes, kept)]
