@@ -7,6 +7,6 @@ Measurements, each a module with `measure(form)` that yields rows, each run in a
     growth        the environment alone; problems at once, numbers of a problem
 
 Around them: rows (what a measurement yields), process (runs one), report (the table and the record), compare
-(this tree and another revision). Apart from these stands public: `make public` asks an agent the problems that others
-published.
+(this tree and another revision). Apart from these stand public (`make public` asks an agent the problems that others
+published), evidence (`make evidence` makes the runs behind chapter 7) and close_up (all small structures; doubts).
 """

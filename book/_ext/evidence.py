@@ -35,6 +35,13 @@ def budget(lines: list[dict], arm: str) -> str:
     return f"{mine[0]['budget']:,} decisions, {len(mine)} run{'s' * (len(mine) > 1)}"
 
 
+def dip(lines: list[dict]) -> str:
+    """The worst dip of a level that was mastered, in all runs."""
+    worst = max((told["worst_dip"], name, line["arm"], line["seed"]) for line in lines
+                for name, told in line["milestones"].items() if told["worst_dip"] is not None)
+    return "Worst dip of a level on the way: {:.0f} points ({}, {} with seed {}).".format(100 * worst[0], *worst[1:])
+
+
 def counted(stated: list[Claim]) -> str:
     """How many claims held, and which did not."""
     told = {verdict: [claim.says for claim in stated if claim.verdict == verdict]
@@ -57,7 +64,7 @@ def headline(lines: list[dict], stated: list[Claim]) -> str:
              for arm in arms]
     return ("Right on problems whose structure practice can't draw, everything mixed, with 95 % intervals over seeds "
             f"and structures. {'; '.join(parts).capitalize()}. Ten numbers are the most that is practised. "
-            f"{counted(stated)}")
+            f"{dip(lines)} {counted(stated)}")
 
 
 def claims_table(stated: list[Claim]) -> str:
