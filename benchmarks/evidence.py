@@ -131,6 +131,15 @@ def missing(arms: list[str], lines: list[dict], smoke: bool) -> list[tuple[str, 
             if (name, seed) not in done]
 
 
+def hours(todo: list[tuple[str, int]], lines: list[dict]) -> str:
+    """What the missing runs will take, by those that are there; "" without any."""
+    spent = {line["arm"]: line["cpu_seconds"] for line in lines}
+    known_ones = [spent[name] for name, _ in todo if name in spent]
+    if not known_ones:
+        return ""
+    return f", about {sum(known_ones) / 3600:.1f} hours of one core for {len(known_ones)}"
+
+
 def make(todo: list[tuple[str, int]], path: Path, agents: Path, jobs: int,
          smoke: bool) -> None:
     """Make runs side by side; each is a line of the file as soon as it is finished."""
@@ -175,7 +184,8 @@ def main(argv: list[str] | None = None) -> int:
     try:
         lines = known(out / "evidence.jsonl")
         todo = missing(args.arms.split(","), lines, args.smoke)
-        print(f"{len(lines)} runs are there, {len(todo)} to make", flush=True)
+        print(f"{len(lines)} runs are there, {len(todo)} to make{hours(todo, lines)}",
+              flush=True)
         make(todo, out / "evidence.jsonl", agents, args.jobs, args.smoke)
         close_ups(agents, out / "close_up.json", args.smoke)
     except MNAError as error:
