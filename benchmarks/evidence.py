@@ -134,10 +134,10 @@ def missing(arms: list[str], lines: list[dict], smoke: bool) -> list[tuple[str, 
 def hours(todo: list[tuple[str, int]], lines: list[dict]) -> str:
     """What the missing runs will take, by those that are there; "" without any."""
     spent = {line["arm"]: line["cpu_seconds"] for line in lines}
-    known_ones = [spent[name] for name, _ in todo if name in spent]
-    if not known_ones:
+    costs = [spent[name] for name, _ in todo if name in spent]
+    if not costs:
         return ""
-    return f", about {sum(known_ones) / 3600:.1f} hours of one core for {len(known_ones)}"
+    return f", about {sum(costs) / 3600:.1f} hours of one core for {len(costs)} of them"
 
 
 def make(todo: list[tuple[str, int]], path: Path, agents: Path, jobs: int,
