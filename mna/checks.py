@@ -856,7 +856,8 @@ def tells_cut_off_from_over(advantages_of):
     for behind in (0.0, 0.7):
         after = [*values[1:], behind]
         deltas = [r + 0.9 * w - v for r, w, v in zip(rewards, after, values)]
-        right = [sum(0.45 ** (s - t) * deltas[s] for s in range(t, 3)) for t in range(3)]
+        right = [sum(0.45 ** (s - t) * deltas[s] for s in range(t, 3))
+                 for t in range(3)]
         found = advantages_of(rewards, values, 0.9, 0.5, behind)
         if any(abs(a - b) > 1e-6 for a, b in zip(found, right, strict=True)):
             return f"with {behind} behind the end the last advantage is {right[-1]:.2f}"
@@ -882,9 +883,10 @@ def is_the_share_of_right_answers(share_right):
 def tells_dice_from_none(test):
     import random
 
-    for examine, dice in ((lambda agent, seed: [True, False] * 25, False),
-                          (lambda agent, seed: random.Random(seed).choices((0, 1), k=50),
-                           True)):
+    def rolled(agent, seed):
+        return random.Random(seed).choices((0, 1), k=50)
+
+    for examine, dice in ((lambda agent, seed: [1, 0] * 25, False), (rolled, True)):
         try:
             test(examine)
             failed = False
