@@ -107,15 +107,13 @@ class Contest:
 
 
 def contests(needs: tuple, lengths: tuple, n: int, rng: random.Random) -> list[Contest]:
-    """n problems of different held-out structures.
+    """n problems of different held-out structures, or MNAError if there are fewer.
 
     needs, lengths: of the heavier side and the other; each is as often on the left.
-    Raises MNAError where there are not so many.
     """
     found = {}
     for _ in range(1000 * n):
-        heavier = rng.randint(0, 1)
-        order = (1, 0) if heavier else (0, 1)
+        order = ((0, 1), (1, 0))[heavier := rng.randint(0, 1)]
         sides = [part(needs[i], lengths[i], rng) for i in order]
         write((rng.choice("+-*"), *sides), kinds := [], values := [])
         if held_out(tuple(kinds)):
