@@ -1,21 +1,31 @@
-"""Model-native agents: one compact network that plans, remembers and calls tools."""
+"""Model-native agents: one small network that plans, remembers and calls tools.
 
-from importlib import import_module
+    >>> import mna
+    >>> mna.solve("2(x+3)=14")["answer"]
+    4
+"""
 
-__version__ = "0.1.0"
+import importlib
 
-# What a user needs, and the module that each name comes from: loaded at first use, so
-# that `import mna` takes no time and no torch.
-_HOME = {"MNAError": "language"}
+__version__ = "0.2.0"
 
-__all__ = [*_HOME]
+# What a user needs, and the module that has it; nothing is imported before it is asked for.
+PUBLIC = {
+    "solve": "evaluation", "exam": "training", "train": "training", "from_profile": "training",
+    "load_agent": "training", "save_agent": "training", "PROFILES": "training",
+    "watch": "network", "Agent": "network", "AgentConfig": "network",
+    "GatedMemory": "memory", "NoMemory": "network", "PLAIN": "curriculum", "FAST": "speed",
+    "LEVELS": "problems", "TOOLS": "environments", "Tool": "environments",
+    "parse": "language", "MNAError": "language",
+}
+__all__ = list(PUBLIC)
 
 
 def __getattr__(name: str):
-    if name not in _HOME:
-        raise AttributeError(f"module 'mna' has no {name!r}; it has {', '.join(_HOME)}")
-    return getattr(import_module(f"mna.{_HOME[name]}"), name)
+    if name not in PUBLIC:
+        raise AttributeError(f"module 'mna' has no attribute {name!r}; it has {', '.join(PUBLIC)}")
+    return getattr(importlib.import_module(f"mna.{PUBLIC[name]}"), name)
 
 
-def __dir__():
-    return [*_HOME, "__version__"]
+def __dir__() -> list[str]:
+    return sorted([*PUBLIC, "__version__"])
