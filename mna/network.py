@@ -33,6 +33,10 @@ class Stage(IntEnum):
     ANSWER = 4  # the end
 
 
+POINTING = (Stage.CHOOSE, Stage.RIGHT)    # where values can be named
+ABOUT_CHOSEN = (Stage.TOOL, Stage.RIGHT)  # where all is about the value that was chosen
+
+
 # ---------------------------------------------------------------- worksheet
 @dataclass
 class Token:
@@ -96,14 +100,9 @@ class Worksheet:
         self.tidy()
 
     def own(self, tool: str, i: int) -> tuple[int, int]:
-        """What goes with the only operand: NEG undoes bars around it, or its sign."""
-        before, after = self.at(i - 1), self.at(i + 1)
-        if tool == "NEG" and before and before.kind == NEGATIVE:
-            return i - 1, i
-        below = self.tokens[i].kind in (RESULT + BELOW, STORED + BELOW)
-        if tool == "NEG" and below and is_pair(before, after) and before.kind == BAR:
-            return i - 1, i + 1
-        return i, i
+        """What goes with the only operand: NEG takes the sign before it along."""
+        before = self.at(i - 1)
+        return (i - 1, i) if tool == "NEG" and before and before.kind == NEGATIVE else (i, i)
 
 
 # ---------------------------------------------------------------- memory
@@ -160,7 +159,7 @@ class AgentConfig:
     """The sizes of an agent."""
     width: int = 64
     "D, numbers that the encoder keeps for a token."
-    hidden: int = 128
+    hidden: int = 112
     "Units of a stage's head."
     layers: tuple[int, ...] = (1, 0, 1, 0, 1)
     "Of the encoder: 1 a convolution over neighbours, 0 a sweep from both ends."
@@ -218,13 +217,14 @@ class Desk:
             mask[:self.store] = [arity <= V for arity in self.arity]
         if state.stage == Stage.STORE:
             mask[self.slot:self.first] = [k in free for k in range(K)]
-        if state.stage in (Stage.CHOOSE, Stage.RIGHT):
+        choosing = state.stage == Stage.CHOOSE and min(self.arity) <= V
+        if choosing or state.stage == Stage.RIGHT:
             mask[self.first:] = [v != state.left for v in range(V)]
         return mask
 
     def view(self, state: State) -> View:
         """What the network sees of a state."""
-        T, K = self.store, self.config.slots
+        T = self.store
         waiting = 0 if state.result is None else 1 + kind_of(state.result)
         situation = [0] * self.n_situation
         situation[state.tool if state.tool >= 0 else T] = 1
@@ -374,17 +374,22 @@ def linear(n_in: int, n_out: int, gain: float) -> nn.Linear:
 
 
 class StageHead(nn.Module):
-    """Actor and critic of one stage: a score of everything that can be named, a value."""
+    """Actor and critic of one stage: a score of what can be named there, and a value.
 
-    def __init__(self, width: int, hidden: int, n_situation: int, n_fixed: int, offsets: int):
+    It has only the parts that its stage needs: `fixed` scores tools, STORE, ANSWER and
+    slots, `query` the worksheet's values, `offset` how far a value is from the chosen one.
+    """
+
+    def __init__(self, stage: Stage, width: int, hidden: int, n_situation: int,
+                 n_fixed: int, offsets: int):
         super().__init__()
-        self.offsets = offsets
+        points, self.n_fixed, self.offsets = stage in POINTING, n_fixed, offsets
         self.hidden = linear(width + n_situation, hidden, 2 ** 0.5)
         nn.init.normal_(self.hidden.weight[:, width:])  # ones among zeros: heard at once
-        self.query = linear(hidden, width, 0.01)
-        self.fixed = linear(hidden, n_fixed, 0.01)
-        self.offset = linear(hidden, 2 * offsets + 1, 0.01)
         self.critic = linear(hidden, 1, 1.0)
+        self.query = linear(hidden, width, 0.01) if points else None
+        self.fixed = linear(hidden, n_fixed, 0.01) if stage != Stage.RIGHT else None
+        self.offset = linear(hidden, 2 * offsets + 1, 0.01) if stage == Stage.RIGHT else None
 
     def forward(self, keys: Tensor, about: Tensor, left: Tensor,
                 situation: Tensor) -> tuple[Tensor, Tensor]:
@@ -393,13 +398,18 @@ class StageHead(nn.Module):
         keys: (B, V, D) of the worksheet's values. about: (B, D) what the stage thinks about.
         left: (B,) which value was chosen, -1: none. situation: (B, S).
         """
-        V, D = keys.shape[1:]
+        B, V, D = keys.shape
         z = torch.tanh(self.hidden(torch.cat((about, situation), 1)))            # (B, H)
-        scores = (keys @ self.query(z)[:, :, None])[:, :, 0] * 2 / D ** 0.5      # (B, V)
-        apart = torch.arange(V, device=z.device) - left[:, None]                 # (B, V)
-        apart = apart.clamp(-self.offsets, self.offsets) + self.offsets
-        scores = scores + self.offset(z).gather(1, apart) * (left >= 0)[:, None]
-        return torch.cat((self.fixed(z), scores), 1), self.critic(z)[:, 0]
+        fixed, scores = z.new_zeros(B, self.n_fixed), z.new_zeros(B, V)
+        if self.fixed:
+            fixed = self.fixed(z)
+        if self.query:
+            scores = (keys * self.query(z)[:, None]).sum(2) * 2 / D ** 0.5       # (B, V)
+        if self.offset:
+            apart = torch.arange(V, device=z.device) - left[:, None]             # (B, V)
+            apart = apart.clamp(-self.offsets, self.offsets) + self.offsets
+            scores = scores + self.offset(z).gather(1, apart)
+        return torch.cat((fixed, scores), 1), self.critic(z)[:, 0]
 
 
 class Pointer(nn.Module):
@@ -408,26 +418,30 @@ class Pointer(nn.Module):
     def __init__(self, width: int, *sizes: int):
         super().__init__()
         self.key, self.text = nn.Linear(width, width), nn.Linear(width, width)
-        self.heads = nn.ModuleList(StageHead(width, *sizes)
+        self.heads = nn.ModuleList(StageHead(stage, width, *sizes)
                                    for stage in Stage if stage != Stage.ANSWER)
 
     def forward(self, x: Tensor, view: "Views") -> tuple[Tensor, Tensor]:
         """x: (B, L, D) of the encoder. Logits (B, A) of what can be named, values (B,)."""
-        B, A = view.legal.shape
         real = view.kinds != PAD
         text = torch.tanh(self.text(x.sum(1) / real.sum(1, keepdim=True)))       # (B, D)
         place = view.values.clamp(min=0)[:, :, None].expand(-1, -1, x.shape[2])
         there = (view.values >= 0)[:, :, None]
         keys = self.key(x.gather(1, place)) * there                              # (B, V, D)
-        logits, value = x.new_zeros(B, A), x.new_zeros(B)
-        for stage, head in enumerate(self.heads):
-            rows = (view.stage == stage).nonzero()[:, 0]
-            if len(rows):
-                left = view.left[rows]
-                about = text[rows] if stage in (Stage.CHOOSE, Stage.STORE) else keys[rows, left]
-                said = head(keys[rows], about, left, view.situation[rows])
-                logits[rows], value[rows] = said
-        return logits, value
+        return self.decide(keys, text, view.left, view.stage, view.situation)
+
+    def decide(self, keys: Tensor, text: Tensor, left: Tensor, stage: Tensor,
+               situation: Tensor) -> tuple[Tensor, Tensor]:
+        """Let each row's stage speak. keys: (B, V, D), text: (B, D), situation: (B, S)."""
+        rows, logits, values = [], [], []
+        for s, head in enumerate(self.heads):
+            row = (stage == s).nonzero()[:, 0]
+            about = keys[row, left[row]] if s in ABOUT_CHOSEN else text[row]
+            said = head(keys[row], about, left[row], situation[row])
+            for kept, part in zip((rows, logits, values), (row, *said)):
+                kept.append(part)
+        back = torch.cat(rows).argsort()
+        return torch.cat(logits)[back], torch.cat(values)[back]
 
 
 @dataclass

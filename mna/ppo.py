@@ -61,7 +61,7 @@ def play(agent: Agent, problems: list[Problem], rng: torch.Generator | None = No
     greedy: take the most probable action. uniform: any legal action, whatever the network
     says. practice, shaping: see `Arithmetic`. slots: how many each problem may use.
     """
-    desk, slots = agent.desk, slots or [None] * len(problems)
+    desk, slots = agent.desk, [None] * len(problems) if slots is None else slots
     games = [(Episode(Arithmetic(problem, practice, shaping)), desk.start(problem, usable))
              for problem, usable in zip(problems, slots)]
     live = games
@@ -141,7 +141,7 @@ def collect(episodes: list[Episode], config: PPOConfig) -> list[list[tuple]]:
     """Each episode's decisions, with normalised advantages: rows that `batch` stacks."""
     kept = [advantages([step.reward for step in e.steps], [step.value for step in e.steps],
                        config.gamma, config.gae_lambda) for e in episodes]
-    spread, mean = torch.std_mean(torch.tensor(sum(kept, [])))
+    spread, mean = torch.std_mean(torch.tensor(sum(kept, [])), correction=0)
     return [[(s.view, s.choice, s.log_prob, float((a - mean) / (spread + 1e-8)), a + s.value)
              for s, a in zip(e.steps, advantage)] for e, advantage in zip(episodes, kept)]
 
@@ -185,7 +185,7 @@ def minibatches(lengths: list[int], config: PPOConfig, rng: torch.Generator | No
 
     lengths: decisions of each episode.
     """
-    parts = max(1, round(sum(lengths) / config.minibatch))
+    parts = min(len(lengths), max(1, round(sum(lengths) / config.minibatch)))
     for _ in range(config.epochs):
         yield from torch.randperm(len(lengths), generator=rng).tensor_split(parts)
 

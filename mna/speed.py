@@ -11,7 +11,8 @@ from mna.language import (
     BAR, BAR_END, CLOSE, NEGATIVE, NUMBER, OPEN, PAD, X,
 )
 from mna.network import (
-    ABOVE, BELOW, CROSSED, RESULT, STORED, UNKNOWN, ZERO, Agent, Desk, Stage,
+    ABOVE, CROSSED, RESULT, STORED, UNKNOWN, ZERO, Agent, Desk, NoMemory,
+    Stage,
 )
 from mna.curriculum import Engine
 from mna.ppo import (
@@ -73,7 +74,7 @@ class Desks:
     @classmethod
     def start(cls, problems: Problems, desk: Desk, usable: Tensor, shaping: float = 1.0):
         """Copy B problems onto worksheets. usable: (B,) slots that may be written."""
-        (B, N), K = problems.values.shape[:2], desk.config.slots
+        B, K = len(problems), desk.config.slots
         kinds, device = F.pad(problems.kinds, (1, 1)), problems.kinds.device
         is_value = (kinds == NUMBER) | (kinds == X)
         place = torch.where(is_value, is_value.cumsum(1) + K, -1)
@@ -124,7 +125,8 @@ class Desks:
         out[:, desk.answer] = choosing & (n == 1)
         out[:, desk.slot:desk.first] = (stage == Stage.STORE) & free
         named = torch.arange(V, device=here.device) == self.left[:, None]
-        pointing = (stage == Stage.CHOOSE) | (stage == Stage.RIGHT)
+        pointing = (stage == Stage.CHOOSE) & (min(desk.arity) <= n[:, None])
+        pointing |= stage == Stage.RIGHT
         out[:, desk.first:] = pointing & here & ~named
         out[:, desk.store] |= ~out.any(1)
         return out
@@ -210,8 +212,7 @@ class Desks:
         K, r = desk.config.slots, torch.arange(len(rows), device=rows.device)
         kinds, place = self.kinds[rows], self.place[rows]
         for used in (place[r, i], place[r, j]):  # slots that were read are free
-            slot = used.clamp(max=K - 1)
-            self.filled[rows, slot] &= used >= K
+            self.filled[rows] &= torch.arange(K, device=rows.device) != used[:, None]
         self.table[rows, K], self.waiting[rows] = result, True
         start, end, apart = spans(kinds, i, j, tool == neg_of(desk))
         column = torch.arange(kinds.shape[1], device=rows.device)
@@ -268,12 +269,9 @@ def spans(kinds: Tensor, i: Tensor, j: Tensor, neg: Tensor) -> tuple[Tensor, Ten
     one = i == j
     (si, ei), (sj, ej) = reach(i), reach(j)
     apart = ~one & (torch.maximum(si, sj) != torch.minimum(ei, ej) + 2)
-    before, here = at_(i - 1), at_(i)
-    signed = neg & (before == NEGATIVE)
-    below = (here == RESULT + BELOW) | (here == STORED + BELOW)
-    barred = neg & ~signed & below & (before == BAR) & (at_(i + 1) == BAR_END)
-    start = torch.where(one, i - (signed | barred).long(), torch.minimum(si, sj))
-    return start, torch.where(one, i + barred.long(), torch.maximum(ei, ej)), apart
+    signed = neg & (at_(i - 1) == NEGATIVE)
+    start = torch.where(one, i - signed.long(), torch.minimum(si, sj))
+    return start, torch.where(one, i, torch.maximum(ei, ej)), apart
 
 
 # ---------------------------------------------------------------- packed texts
@@ -409,33 +407,6 @@ def read(agent: Agent, kinds: Tensor, at_: Tensor) -> tuple[Tensor, Tensor, Tens
             texts.which)
 
 
-def decide(agent: Agent, keys: Tensor, text: Tensor, left: Tensor, stage: Tensor,
-           situation: Tensor) -> tuple[Tensor, Tensor]:
-    """`Pointer` without what a stage's mask rules out: logits (M, A), values (M,).
-
-    keys: (M, V, D), text: (M, D), left, stage: (M,), situation: (M, S).
-    """
-    (M, V, D), first = keys.shape, agent.desk.first
-    logits, value = keys.new_zeros(M, first + V), keys.new_zeros(M)
-    for s, head in enumerate(agent.pointer.heads):
-        rows = (stage == s).nonzero()[:, 0]
-        if not len(rows):
-            continue
-        about = text[rows] if s in (Stage.CHOOSE, Stage.STORE) else keys[rows, left[rows]]
-        z = torch.tanh(head.hidden(torch.cat((about, situation[rows]), 1)))
-        scores = z.new_zeros(len(rows), V)
-        if s in (Stage.CHOOSE, Stage.RIGHT):
-            scores = (keys[rows] @ head.query(z)[:, :, None])[:, :, 0] * 2 / D ** 0.5
-        if s == Stage.RIGHT:
-            apart = torch.arange(V, device=z.device) - left[rows, None]
-            apart = apart.clamp(-head.offsets, head.offsets) + head.offsets
-            scores = scores + head.offset(z).gather(1, apart)
-        fixed = head.fixed(z) if s != Stage.RIGHT else z.new_zeros(len(rows), first)
-        logits = logits.index_put((rows,), torch.cat((fixed, scores), 1))
-        value = value.index_put((rows,), head.critic(z)[:, 0])
-    return logits, value
-
-
 # ---------------------------------------------------------------- play
 @dataclass
 class Rollout:
@@ -468,6 +439,7 @@ def play(agent: Agent, problems: Problems, rng: torch.Generator | None = None, *
     """`mna.ppo.play`, all problems at once. keep: False returns only who was right, (B,)."""
     B, device = len(problems.numbers), problems.kinds.device
     usable = torch.full((B,), agent.config.slots, device=device) if slots is None else slots
+    usable = usable * (agent.desk.memory is not NoMemory)
     desks = Desks.start(problems, agent.desk, usable, shaping)
     rows, correct = torch.arange(B, device=device), torch.zeros(B, dtype=torch.bool, device=device)
     changed, sheet = torch.ones_like(correct), torch.zeros_like(rows)
@@ -496,8 +468,8 @@ def play(agent: Agent, problems: Problems, rng: torch.Generator | None = None, *
             if keep:
                 sheets.append((kinds.to(torch.int8), where.to(torch.int16)))
         legal, situation = desks.legal(agent.desk), desks.situation(agent.desk)
-        stage, left = desks.stage, desks.left
-        logits, value = decide(agent, keys, text, left, stage, situation)
+        stage, left = desks.stage.clamp(max=Stage.STORE), desks.left  # done rows: any
+        logits, value = agent.pointer.decide(keys, text, left, stage, situation)
         log_p = log_policy(logits * (not uniform), legal)
         choice = log_p.argmax(1) if greedy else sample(log_p, rng)
         reward, changed = desks.step(agent.desk, choice, practice)
@@ -554,8 +526,8 @@ def look(agent: Agent, r: Rollout, rows: Tensor) -> tuple[Tensor, Tensor]:
     table, index, texts, which = read(agent, kinds, where)
     keys = table.index_select(0, index.index_select(0, sheet).flatten())
     text = texts.index_select(0, which.index_select(0, sheet))
-    return decide(agent, keys.view(len(rows), where.shape[1], -1), text, r.left[rows],
-                  r.stage[rows], r.situation[rows])
+    keys = keys.view(len(rows), where.shape[1], -1)
+    return agent.pointer.decide(keys, text, r.left[rows], r.stage[rows], r.situation[rows])
 
 
 def update(agent: Agent, optimizer, r: Rollout, config: PPOConfig, share: float = 1.0,
@@ -563,7 +535,7 @@ def update(agent: Agent, optimizer, r: Rollout, config: PPOConfig, share: float 
     """`mna.ppo.update`: the same minibatches, each worksheet read once."""
     advantage = advantages(r, config.gamma, config.gae_lambda)
     returns = advantage + r.value
-    spread, mean = torch.std_mean(advantage)
+    spread, mean = torch.std_mean(advantage, correction=0)
     advantage, metrics = (advantage - mean) / (spread + 1e-8), []
     lengths = torch.bincount(r.problem, minlength=len(r.correct)).tolist()
     for chosen in minibatches(lengths, config, rng):
