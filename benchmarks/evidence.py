@@ -11,6 +11,7 @@ import tempfile
 import time
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 import torch
@@ -44,20 +45,27 @@ ARMS = {
 }
 
 
+@cache
+def drawn(level: str, problems: int):
+    """The exam of a level, as it is and packed; drawn once in a process."""
+    asked = paper(level, problems)
+    return asked, pack_problems(asked)
+
+
 def exam(agent, level: str, problems: int, **options) -> dict:
     """Greedy marks on different held-out structures: how many, how many right, which wrong."""
-    asked = paper(level, problems)
-    right = play(agent, pack_problems(asked), keep=False, **({"greedy": True} | options))
+    asked, packed = drawn(level, problems)
+    right = play(agent, packed, keep=False, **({"greedy": True} | options))
     return dict(structures=len(asked), right=int(right.sum()),
                 wrong=(~right).nonzero()[:, 0].tolist())
 
 
 def tight(agent, slots: int, problems: int) -> dict:
     """Plain trees of 16 numbers with few slots: what a planned order alone can solve, and all."""
-    asked = paper("plain16", 4 * problems)
+    asked, packed = drawn("plain16", 2 * problems)
     needs = torch.tensor([slots_needed(p) for p in asked])
     simple = torch.tensor([slots_left_to_right(p) for p in asked])
-    right = play(agent, pack_problems(asked), greedy=True, keep=False,
+    right = play(agent, packed, greedy=True, keep=False,
                  slots=torch.full((len(asked),), slots))
     planned = (needs <= slots) & (simple > slots)
     return dict(slots=slots, structures=len(asked), right=int(right.sum()),
@@ -69,7 +77,7 @@ def measure(agent, problems: int) -> dict:
     """All exams of one agent."""
     exams = {f"{family}{n}": exam(agent, f"{family}{n}", problems)
              for family in FAMILIES for n in COUNTS}
-    needs = [slots_needed(p) for p in paper("mixed32", problems)]
+    needs = [slots_needed(p) for p in drawn("mixed32", problems)[0]]
     return dict(exams=exams, mixed32_solvable=sum(k <= 3 for k in needs),
                 mixed32_solvable_right=sum(
                     k <= 3 and i not in set(exams["mixed32"]["wrong"])
