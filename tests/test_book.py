@@ -245,7 +245,7 @@ def test_every_number_of_a_formula_or_picture_is_a_place_that_its_citations_lead
         number = re.search(r"(\d+|[A-Z])\.\d+", link.get_text())[0]
         assert number in place.get_text(), f"{link}: {place}"
     prose = BeautifulSoup(str(here.article), "html.parser")
-    for code in prose.select("div.cell, strong"):  # names of exercises, and code with what it prints, hold no links
+    for code in prose.select("div.cell"):  # code, and what it prints, holds no links
         code.decompose()
     plain = re.findall(links.NUMBERED, re.sub(r"Figure \w+\.\d+\. ", "", prose.get_text()))
     assert len(cited) == len(plain)
