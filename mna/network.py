@@ -352,11 +352,12 @@ def scan(keep: Tensor, add: Tensor) -> Tensor:
 
 # %% ../notebooks/02_network.ipynb #sweep
 class Sweep(nn.Module):
-    """What stands before and behind each token: a minimal GRU from either end.
+    """What stands before and behind each token: a small GRU from either end.
 
-        z_t = sigmoid(W_z x_t),   h_t = (1 - z_t) * h_{t-1} + z_t * tanh(W_c x_t)
+        z_t = sigmoid(W_z x_t),   h_t = (1 - z_t) * h_{t-1} + tanh(W_c x_t)
 
-    (Feng et al. 2024; half of the width reads from the left, half from the right.)
+    (The minimal GRU of Feng et al. 2024, but what is added has no factor z_t: h can
+    count. Half of the width reads from the left, half from the right.)
     """
 
     def __init__(self, width: int):
@@ -367,8 +368,8 @@ class Sweep(nn.Module):
     def forward(self, x: Tensor, real: Tensor) -> Tensor:
         """x: (B, L, D), zero where not real (B, L). Returns the same shape."""
         z, candidate = self.gates(x).chunk(2, 2)
-        z = torch.sigmoid(z) * real[:, :, None]  # padding leaves the state as it is
-        keep, add = 1 - z, z * torch.tanh(candidate)
+        there = real[:, :, None]  # padding leaves the state as it is
+        keep, add = 1 - torch.sigmoid(z) * there, torch.tanh(candidate) * there
         half = x.shape[2] // 2
         ahead = scan(keep[:, :, :half], add[:, :, :half])
         back = scan(keep[:, :, half:].flip(1), add[:, :, half:].flip(1)).flip(1)
