@@ -400,8 +400,8 @@ class Encoder(nn.Module):
 
     def forward(self, kinds: Tensor) -> Tensor:
         """kinds: (B, L), padded with PAD. Returns (B, L, D), zero at the padding."""
-        real = kinds != PAD
-        x = self.token(kinds)
+        real = kinds != PAD                              # (B, L)
+        x = self.token(kinds)                            # (B, L, D)
         for layer in self.layers:
             x = (x + layer(x, real)) * real[:, :, None]
         return x
@@ -514,9 +514,9 @@ def decide(self: Pointer, keys: Tensor, text: Tensor, left: Tensor, stage: Tenso
     """Let each row's stage speak. keys: (B, V, D), text: (B, D), situation: (B, S)."""
     rows, logits, values = [], [], []
     for s, head in enumerate(self.heads):
-        row = (stage == s).nonzero()[:, 0]
+        row = (stage == s).nonzero()[:, 0]  # the views in this stage, (R,)
         about = keys[row, left[row]] if s in ABOUT_CHOSEN else text[row]
-        said = head(keys[row], about, left[row], situation[row])
+        said = head(keys[row], about, left[row], situation[row])  # (R, A), (R,)
         for kept, part in zip((rows, logits, values), (row, *said), strict=True):
             kept.append(part)
     back = torch.cat(rows).argsort()
