@@ -109,10 +109,15 @@ def measure(agent, problems: int) -> dict:
     exams = {f"{family}{n}": exam(agent, f"{family}{n}", problems)
              for family in FAMILIES for n in COUNTS}
     needs = [slots_needed(p) for p in drawn("mixed32", problems)[0]]
+    solvable = torch.tensor(needs) <= 3
+    packed = drawn("mixed32", problems)[1]
+    three = play(agent, packed, greedy=True, keep=False,
+                 slots=torch.full((len(needs),), 3))
     wrong = set(exams["mixed32"]["wrong"])
-    solved = [k <= 3 for i, k in enumerate(needs) if i not in wrong]
-    return dict(exams=exams, mixed32_solvable=sum(k <= 3 for k in needs),
+    solved = [ok for i, ok in enumerate(solvable.tolist()) if i not in wrong]
+    return dict(exams=exams, mixed32_solvable=int(solvable.sum()),
                 mixed32_solvable_right=sum(solved),
+                mixed32_solvable_right_with_3=int(three[solvable].sum()),
                 tight=[tight(agent, k, problems) for k in (1, 2, 3)])
 
 

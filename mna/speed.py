@@ -226,7 +226,8 @@ def sweep(layer: nn.Module, x: Tensor, texts: Texts, window: Tensor | None) -> T
     rows = texts.turn
     if window is not None:
         rows = 2 * window.index_select(0, rows // 2) + rows % 2
-    return layer.out(States.apply(layer.gates(x), rows, texts.turn, texts.sizes))
+    h = States.apply(layer.gates(x), rows, texts.turn, texts.sizes)
+    return layer.out(tanh(h))
 
 # %% ../notebooks/10_speed.ipynb #read
 def read(agent: Agent, texts: Texts) -> tuple[Tensor, Tensor]:
