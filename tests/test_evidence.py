@@ -8,7 +8,7 @@ import torch
 from test_evaluation import line
 
 from benchmarks import close_up, evidence
-from mna.evaluation import claims, confidence, paper, records
+from mna.evaluation import confidence, paper, records
 from mna.language import PAD
 from mna.network import AgentConfig
 from mna.ppo import play
@@ -80,7 +80,7 @@ def test_doubts_are_the_least_of_the_critic():
 
 # ---------------------------------------------------------------- pages
 def test_the_headline_names_budgets_intervals_and_losses():
-    told = page.headline([line("seed"), line("full")], claims())
+    told = page.headline([line("seed"), line("full")], page.CHAPTER.claims())
     assert "99.9 % (99.7 % to 100 %) at ten numbers" in told and "1 decisions, 1 run)" in told
     assert "not yet measured" in told
     assert page.headline([], []).startswith("Not measured yet")
@@ -95,5 +95,5 @@ def test_a_headline_takes_the_place_of_the_last_one():
 
 def test_the_readme_quotes_the_record():
     text = page.README.read_text()
-    assert text == page.with_headline(text, page.headline(records("evidence.jsonl"), claims()))
+    assert text == page.with_headline(text, page.headline(records("evidence.jsonl"), page.CHAPTER.claims()))
     assert page.MARK in text
