@@ -22,7 +22,7 @@ from mna.batched import pack_problems
 from mna.evaluation import paper
 from mna.language import MNAError, slots_left_to_right, slots_needed
 from mna.speed import FAST, play
-from mna.training import PROFILES, load_agent, read_json, train, write_whole
+from mna.training import PROFILES, load_agent, train, write_whole
 
 ROOT = Path(__file__).parent.parent
 RESULTS, BUILD = ROOT / "results", ROOT / "_build"
@@ -103,7 +103,7 @@ def work(name: str, seed: int, problems: int, decisions: int | None,
     out, begin = agents / f"{name}{seed}", time.process_time()
     if not (out / "record.json").exists():
         train(config, out, (out / "run.safetensors").exists(), FAST, quiet=True)
-    record = read_json(out / "record.json")
+    record = json.loads((out / "record.json").read_text())
     found = measure(load_agent(out), problems)
     return dict(arm=name, **{k: record[k] for k in KEPT}, **found,
                 cpu_seconds=round(time.process_time() - begin, 1))
@@ -160,7 +160,7 @@ def make(todo: list[tuple[str, int]], path: Path, agents: Path, jobs: int,
 
 def close_ups(agents: Path, path: Path, smoke: bool) -> None:
     """What the first agent of each main arm is asked besides; those there stay."""
-    found = read_json(path) if path.exists() else {}
+    found = json.loads(path.read_text()) if path.exists() else {}
     for name in ("full", "seed"):
         folder = agents / f"{name}{SEEDS[0]}"
         if name not in found and (folder / "record.json").exists():

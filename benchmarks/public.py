@@ -8,6 +8,7 @@ two packages that draw problems.
 """
 
 import argparse
+import json
 import platform
 import sys
 import time
@@ -25,7 +26,7 @@ from mna.evaluation import UNSURE, confidence, unlike_practice
 from mna.language import MNAError, Problem, Value, held_out, parse
 from mna.network import Agent
 from mna.ppo import play
-from mna.training import commit, load_agent, one_thread, read_json, write_json
+from mna.training import commit, load_agent, one_thread, write_json
 
 CHUNK = 256  # problems that are played side by side
 PACKAGES = ("mathematics_dataset", "reasoning-gym", "sympy", "torch", "numpy")
@@ -141,7 +142,7 @@ def installed(name: str) -> str:
 
 def circumstances(checkpoint: str, problems: int, seed: int) -> dict:
     """How the numbers were made: of which agent, with what."""
-    told = read_json(Path(checkpoint) / "agent.json")
+    told = json.loads((Path(checkpoint) / "agent.json").read_text())
     return dict(
         agent={name: told.get(name) for name in ("decisions", "seed", "mna", "practised")},
         problems=problems, seed=seed, commit=commit(), python=platform.python_version(),
