@@ -5,14 +5,14 @@ import pytest
 from chapter import defined
 
 from mna.environments import Arithmetic
-from mna.evaluation import Lesion, Wiped, auc, exact, interval, marks, paper, solve, unlike_practice, with_desk
+from mna.evaluation import auc, exact, interval, marks, paper, seeing, solve, unlike_practice, wiped
 from mna.language import MNAError, Value, held_out, parse, slots_left_to_right, slots_needed
 from mna.network import CROSSED, AgentConfig
 from mna.ppo import play
 from mna.training import make_agent
 
-CHAPTER = defined("07_evaluation", "claim", "claims-exams", "claims-general", "claims-memory", "claims-others",
-                  "claims-rest", "unwritten", "late", "only-planned")
+CHAPTER = defined("07_evaluation", "records", "claim", "claims-exams", "claims-general", "claims-memory",
+                  "claims-others", "claims-rest", "unwritten", "late", "only-planned")
 
 
 @pytest.fixture(scope="module")
@@ -157,7 +157,7 @@ def test_values_for_json(value, told):
 # ---------------------------------------------------------------- lesions
 def test_a_wiped_slot_is_what_the_calculator_takes():
     agent = make_agent(AgentConfig(width=8, layers=(1,)), 0)
-    desk, problem = Wiped(agent.desk), parse("(1+2)*(3+4)")
+    desk, problem = wiped(agent).desk, parse("(1+2)*(3+4)")
     state, env = desk.start(problem), Arithmetic(problem)
     inner, named = agent.desk, agent.config.tools.index("ADD")
     for choice in (inner.first, named, inner.first + 1, inner.store, inner.slot):
@@ -172,23 +172,23 @@ def test_a_wiped_slot_is_what_the_calculator_takes():
 
 
 def test_a_sheet_that_is_not_rewritten_only_marks(agent):
-    desk = CHAPTER.Unwritten(agent.desk)
-    state = desk.start(parse("(1+2)*3"))
+    other = CHAPTER.unwritten(agent)
+    state = other.desk.start(parse("(1+2)*3"))
     before = [token.kind for token in state.worksheet.tokens]
     state.worksheet.write("ADD", 1, 3, state.worksheet.tokens[1])
     after = [token.kind for token in state.worksheet.tokens]
     assert len(after) == len(before) and after[3] == CROSSED
     assert len(state.worksheet.values) == 2
-    marks(with_desk(agent, desk), paper("mixed3", 20))  # plays to the end
+    marks(other, paper("mixed3", 20))  # plays to the end
 
 
 @pytest.mark.parametrize("shift", [1, 2, 3])
 def test_a_wrong_stage_is_told_and_the_mask_stays(agent, shift):
-    desk, problem = Lesion(agent.desk, CHAPTER.late(shift)), parse("1+2*3")
-    true, told = (one.view(one.start(problem)) for one in (agent.desk, desk))
+    other, problem = seeing(agent, CHAPTER.late(shift)), parse("1+2*3")
+    true, told = (one.desk.view(one.desk.start(problem)) for one in (agent, other))
     assert told.stage == (true.stage + shift) % 4 and told.legal == true.legal
-    marks(with_desk(agent, desk), paper("mixed3", 20))
-    assert agent.desk is not desk
+    marks(other, paper("mixed3", 20))
+    assert agent.desk is not other.desk and other.encoder is agent.encoder
 
 
 # ---------------------------------------------------------------- tight memory

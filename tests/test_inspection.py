@@ -7,7 +7,7 @@ import pytest
 import torch
 from chapter import defined
 
-from mna.evaluation import Lesion
+from mna.evaluation import seeing
 from mna.inspection import Contest, contests, part
 from mna.language import MNAError, held_out, parse, slots_left_to_right, slots_needed
 from mna.network import sheet_text
@@ -120,7 +120,7 @@ def test_an_interval_of_a_share():
 
 
 def test_a_lesion_changes_what_is_seen_and_not_what_is_legal(agent):
-    lesion = Lesion(agent.desk, lambda view: replace(view, stage=2))
+    lesion = seeing(agent, lambda view: replace(view, stage=2)).desk
     state = lesion.start(FLAT, 1)
     seen, true = lesion.view(state), agent.desk.view(state)
     assert seen.stage == 2 and seen == replace(true, stage=2) and state.stage == 0

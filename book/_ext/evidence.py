@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 from chapter import defined
 
-from mna.evaluation import interval, records
+from mna.evaluation import interval
 
-CHAPTER = defined("07_evaluation", "claim", "claims-exams", "claims-general", "claims-memory", "claims-others",
-                  "claims-rest")
+CHAPTER = defined("07_evaluation", "records", "claim", "claims-exams", "claims-general", "claims-memory",
+                  "claims-others", "claims-rest")
 README = Path(__file__).parent.parent.parent / "README.md"
 MARK = "<!-- EVIDENCE -->"
 
@@ -89,8 +89,8 @@ def with_headline(text: str, told: str) -> str:
 
 
 def set_substitutions(app, config):
-    stated = CHAPTER.claims()
-    config.myst_substitutions |= {"evidence_headline": headline(records("evidence.jsonl"), stated),
+    lines, stated = CHAPTER.records("evidence.jsonl"), CHAPTER.claims()
+    config.myst_substitutions |= {"evidence_headline": headline(lines, stated),
                                   "claims_table": claims_table(stated)}
 
 
@@ -100,4 +100,5 @@ def setup(app):
 
 
 if __name__ == "__main__":
-    README.write_text(with_headline(README.read_text(), headline(records("evidence.jsonl"), CHAPTER.claims())))
+    told = headline(CHAPTER.records("evidence.jsonl"), CHAPTER.claims())
+    README.write_text(with_headline(README.read_text(), told))
