@@ -68,7 +68,7 @@ RECIPES = {
 # %% ../notebooks/b_problems.ipynb #level
 @dataclass(frozen=True)
 class Level:
-    """Problems of one kind and number count; unknowns count each time that they stand."""
+    """Problems of one kind and number count; an unknown counts wherever it stands."""
     kind: str
     numbers: int
 
