@@ -68,7 +68,7 @@ ARMS = {
                             shaping=0.0),
     "no_early_end_full": arm("full", 2, "the same, and practice goes on after a call "
                              "off the tree", shaping=0.0, early_end=False),
-    "worksheet_kept": arm("seed", 5, "the worksheet is not rewritten", worksheet_kept),
+    "worksheet_kept": arm("seed", 10, "the worksheet is not rewritten", worksheet_kept),
     "hardest_only": arm("seed", 10, "no curriculum: one level from the start",
                         ladder=("mixed10",)),
     "answer_only": arm("seed", 10, "nothing is paid but the right answer", shaping=0.0),

@@ -13,7 +13,7 @@ from chapter import defined
 from mna.evaluation import interval
 
 CHAPTER = defined("07_evaluation", "records", "claim", "claims-exams", "claims-general", "claims-memory",
-                  "claims-others", "claims-rest")
+                  "claims-others", "claims-without", "claims-rest")
 README = Path(__file__).parent.parent.parent / "README.md"
 MARK = "<!-- EVIDENCE -->"
 
@@ -59,6 +59,7 @@ def counted(stated: list) -> str:
 
 def headline(lines: list[dict], stated: list) -> str:
     """The main result, for README and pages."""
+    lines = [line for line in lines if line["arm"] in ("seed", "full")]
     arms = [arm for arm in ("seed", "full") if any(line["arm"] == arm for line in lines)]
     if not arms:
         return "Not measured yet: `make evidence` does it."
