@@ -12,7 +12,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 SOURCES = Path(__file__).parents[1] / "playground"
-SCRIPTS = ("data", "language", "agent", "board", "playground")
+SCRIPTS = ("data", "language", "agent", "board", "tree", "load", "rival", "training", "tour", "playground")
 BOARD = re.compile(r"<[^>]+\sdata-problem=")
 JUDGED, LEVELS = 50, ("expr5", "bars5", "equations5", "mixed10")  # held-out problems of each, to judge a snapshot on
 DIGITS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"

@@ -152,10 +152,10 @@
       const after = { ...state, stage: CHOOSE, left: -1, tool: -1 };
       if (state.result !== null && !sources.includes(K)) return { ...after, lost: true };
       const name = this.tools[state.tool], [result, live] = calculate(name, operands, state.live);
-      after.calls = [...state.calls, { tool: name, operands, result }];
+      const made = result && token(RESULT + kindOf(result), K), from = vs.map(v => state.tokens[places[v]].id);
+      after.calls = [...state.calls, { tool: name, operands, result, from, id: made?.id }];
       after.failed = result === null;
       if (after.failed) return after;
-      const made = token(RESULT + kindOf(result), K);
       return { ...after, live, result, memory: state.memory.map((kept, k) => (sources.includes(k) ? null : kept)),
         tokens: write(state.tokens, name, places[vs[0]], right === null ? null : places[right], made) };
     }
@@ -311,7 +311,8 @@
     }
 
     forward({ text, keys }, stage, left, situation) {
-      const about = stage === CHOOSE || stage === STORE ? text : keys.subarray(left * this.width, (left + 1) * this.width);
+      const D = this.width, at = left < 0 ? keys.length - D : left * D; // -1, where a wrong stage is told: the last one
+      const about = stage === CHOOSE || stage === STORE ? text : keys.subarray(at, at + D);
       return this.heads[stage].forward(keys, about, left, situation);
     }
   }
@@ -333,9 +334,9 @@
       return this.seen.get(text);
     }
 
-    /** [logits (A), the critic's value] of a state. */
-    forward(state) {
-      return this.pointer.forward(this.read(state.tokens), state.stage, state.left, this.desk.situation(state));
+    /** [logits (A), the critic's value] of a state; stage: which one the network is told. */
+    forward(state, stage = state.stage) {
+      return this.pointer.forward(this.read(state.tokens), stage, state.left, this.desk.situation(state));
     }
   }
 
@@ -344,6 +345,23 @@
     const top = Math.max(...logits.filter((_, i) => legal[i]));
     const e = logits.map((v, i) => (legal[i] ? Math.exp((v - top) / temperature) : 0)), sum = e.reduce((a, b) => a + b, 0);
     return e.map(v => v / sum);
+  }
+
+  /** A number from 0 to 1 that follows from a seed and a moment alone, so that a link brings the same play back. */
+  function dice(seed, t) {
+    let n = Math.imul(seed ^ Math.imul(t + 1, 0x9e3779b1), 0x85ebca6b);
+    n = Math.imul(n ^ (n >>> 13), 0xc2b2ae35);
+    n = Math.imul(n ^ (n >>> 16), 0x27d4eb2f);
+    return ((n ^ (n >>> 15)) >>> 0) / 2 ** 32;
+  }
+
+  const best = p => p.indexOf(Math.max(...p));
+
+  /** The choice at which the sum of probabilities passes a number from 0 to 1. */
+  function drawn(p, number) {
+    let sum = 0;
+    const found = p.findIndex(share => (sum += share) > number);
+    return found < 0 ? best(p) : found; // a sum of floats may end below 1
   }
 
   /** Weights from their text: tensors of [name, shape], rows first, each row's scale before it.
@@ -377,12 +395,14 @@
 
   // ---- an episode
 
-
-  /** One problem, played greedily as far as it was asked for. frames[t] is the moment before decision t: what the agent sees, how
-   *  probable it finds each legal choice, what it takes; the last one is the end. */
+  /** One problem, played as far as it was asked for. frames[t] is the moment before decision t: what the agent sees, how
+   *  probable it finds each legal choice, what it takes; the last one is the end.
+   *
+   *  temperature: 0 takes the most probable choice, else one is drawn, by seed. lesion: "memory", what it stores is wiped
+   *  at once; "stage", the network is told the stage behind the one it is in, as by `Deceived` in mna/evaluation.py. */
   class Episode {
-    constructor(agent, problem) {
-      Object.assign(this, { agent, problem, desk: agent.desk, frames: [] });
+    constructor(agent, problem, { temperature = 0, seed = 0, lesion = null } = {}) {
+      Object.assign(this, { agent, problem, temperature, seed, lesion, desk: agent.desk, frames: [] });
       this.bound = 6 * (problem.tasks.length + 1);
       this.add(this.desk.start(problem));
     }
@@ -396,10 +416,11 @@
         frame.correct = state.given !== null && state.live.length === 1 && state.live[0].equals(state.given)
           && state.given.equals(this.problem.answer);
       } else {
-        [frame.logits, frame.value] = this.agent.forward(state);
+        const told = this.lesion === "stage" ? (state.stage + 1) % ANSWER : state.stage;
+        [frame.logits, frame.value] = this.agent.forward(state, told);
         frame.legal = this.desk.legal(state);
-        frame.p = policy(frame.logits, frame.legal);
-        frame.choice = frame.p.indexOf(Math.max(...frame.p));
+        frame.p = policy(frame.logits, frame.legal, this.temperature || 1);
+        frame.choice = this.temperature ? drawn(frame.p, dice(this.seed, t)) : best(frame.p);
       }
       this.frames.push(frame);
     }
@@ -407,7 +428,9 @@
     /** Carry out the last frame's choice. */
     advance() {
       const frame = this.frames.at(-1);
-      if (!frame.done) this.add(this.desk.act(frame.state, frame.choice));
+      if (frame.done) return;
+      const after = this.desk.act(frame.state, frame.choice);
+      this.add(this.lesion === "memory" ? this.desk.wipe(after) : after);
     }
 
     /** The frame at t, or the last one if the episode ends before. */

@@ -1,5 +1,6 @@
 // What a board shows of one moment: the worksheet, on which tokens collapse into results, the calculator's keys, the
-// memory, and what is legal with its probability. Nothing here decides anything; playground.js says what to draw.
+// memory, what is legal with its probability, the tree of calls, and all of it in words. Nothing here decides anything;
+// playground.js says what to draw.
 "use strict";
 (function (mna) {
   const { NUMBER, X, SYMBOLS, RESULT, STORED, CROSSED, STAGES, CHOOSE, TOOL, RIGHT, STORE, ANSWER, TOOLS, valuesOf } = mna;
@@ -17,6 +18,17 @@
     made.append(...children.filter(child => child !== null && child !== undefined && child !== false));
     return made;
   }
+
+  /** An element of a drawing. */
+  function svg(tag, attributes = {}, ...children) {
+    const made = document.createElementNS("http://www.w3.org/2000/svg", tag);
+    for (const [name, value] of Object.entries(attributes)) made.setAttribute(name, value);
+    made.append(...children);
+    return made;
+  }
+
+  /** A button that does something. */
+  const button = (text, act, more = {}) => h("button", { type: "button", onclick: act, ...more }, text);
 
   /** A value as it is read: 7, −3/4, 2x − 1. */
   const pretty = (value, most = 30) => mna.brief(value, most).replaceAll("-", "−").replaceAll("*x", "x");
@@ -42,6 +54,19 @@
 
   const callText = ({ tool, operands, result }) =>
     `${tool}(${operands.map(x => pretty(x)).join(", ")}) ${result === null ? "failed" : `= ${pretty(result)}`}`;
+
+  /** Each call so far: {call, p}; p is how probable its decisions were together. */
+  function callsOf(frames, t) {
+    const found = [];
+    let p = 1;
+    for (let i = 0; i < t; i++) {
+      const { calls, stage } = frames[i].state, after = frames[i + 1].state.calls;
+      p *= stage === STORE ? 1 : frames[i].p[frames[i].choice];
+      if (after.length > calls.length) found.push({ call: after.at(-1), p });
+      if (after.length > calls.length || frames[i + 1].state.stage === CHOOSE) p = 1;
+    }
+    return found;
+  }
 
   /** What came of the decision before, and what is decided now, in words. */
   function told(episode, t) {
@@ -77,9 +102,10 @@
   }
 
   class Board {
-    /** place: where to draw. small: without the list of what it considers. choose(choice), when an alternative is taken. */
-    constructor(place, { small, choose, wipe }) {
-      Object.assign(this, { small, choose, tokens: new Map(), seen: false, desk: null, last: null });
+    /** place: where to draw; root: what carries the stage's colour. small: without the list of what it considers, the tree
+     *  and the calls. choose(choice), when an alternative is taken; wipe(), when the memory is to be wiped. */
+    constructor(place, { root, small, choose, wipe }) {
+      Object.assign(this, { root, small, choose, tokens: new Map(), seen: false, desk: null, last: null });
       this.stages = h("ol", { class: "mna-stages", "aria-hidden": "true" }, ...STAGES.map(name => h("li", { "data-name": name }, name)));
       this.sheet = h("div", { class: "mna-sheet", role: "img" });
       this.keys = h("div", { class: "mna-keys", "aria-hidden": "true" });
@@ -89,25 +115,29 @@
       this.list = h("ul", { class: "mna-options", "aria-label": "Legal choices and their probabilities" });
       this.more = h("p", { class: "mna-note" });
       this.calls = h("ol", { class: "mna-calls", tabindex: "0", "aria-label": "Calls so far" });
+      this.tree = h("div", { class: "mna-tree", tabindex: "0", role: "img" });
+      this.words = h("ol", {});
       this.value = h("p", { class: "mna-note" });
       this.answer = h("div", { class: "mna-answer" });
-      this.wipe = h("button", { type: "button", class: "mna-wipe", onclick: wipe }, "Wipe its memory");
+      this.wipe = button("Wipe its memory", wipe, { class: "mna-wipe" });
+      this.told = h("details", { class: "mna-words", ontoggle: () => this.drawWords() }, h("summary", {}, "Each step in words"), this.words);
       const title = text => h("h3", { class: "mna-title" }, text);
       place.append(
         h("div", { class: "mna-main" }, this.stages, this.sheet, this.keys, this.said),
-        h("div", { class: "mna-memory" }, title("Memory"), this.slots, this.need, this.wipe));
+        h("div", { class: "mna-memory" }, title("Memory"), this.slots, this.need, wipe && this.wipe, small && wipe && this.told));
       if (small) return;
       place.append(
         h("div", { class: "mna-considered" }, title("What it may do, and how likely"), this.list, this.more),
-        h("div", { class: "mna-done" }, h("div", { class: "mna-called" }, title("Calls so far"), this.calls),
-          h("div", {}, title("Answer"), this.answer, this.value)));
+        h("div", { class: "mna-done" },
+          h("div", {}, title("The tree of calls"), this.tree),
+          h("div", { class: "mna-called" }, title("Calls so far, and how sure it was"), this.calls),
+          h("div", {}, title("Answer"), this.answer, this.value), this.told));
     }
 
     /** Draw moment t of an episode. moving: with the way from what stood there before. */
     draw(episode, t, moving) {
       const frame = episode.frames[t], { state } = frame, before = this.last;
-      this.desk = episode.desk;
-      this.frame = frame;
+      Object.assign(this, { desk: episode.desk, episode, t });
       const stage = state.given ? ANSWER : state.stage;
       this.root.dataset.stage = STAGES[stage];
       for (const pill of this.stages.children) pill.classList.toggle("is-on", pill.dataset.name === STAGES[stage]);
@@ -121,7 +151,9 @@
       if (!this.small) {
         this.drawOptions(frame);
         this.drawCalls(episode, t);
+        mna.drawTree(this.tree, episode, t);
       }
+      this.drawWords();
       this.last = frame;
     }
 
@@ -202,7 +234,7 @@
         row.push(slot);
       }
       this.slots.replaceChildren(...row);
-      this.wipe.setAttribute("aria-disabled", frame.done || !state.memory.some(Boolean));
+      this.wipe.setAttribute("aria-disabled", frame.done);
     }
 
     drawOptions(frame) {
@@ -223,7 +255,8 @@
 
     drawCalls(episode, t) {
       const { frames, problem } = episode, frame = frames[t], { state } = frame;
-      this.calls.replaceChildren(...state.calls.map(call => h("li", { class: call.result === null ? "is-failed" : "" }, callText(call))));
+      this.calls.replaceChildren(...callsOf(frames, t).map(({ call, p }) => h("li", { class: call.result === null ? "is-failed" : "" },
+        callText(call), h("small", {}, percent(p)))));
       this.calls.scrollTop = 1e6;
       const given = state.given ? pretty(state.given) : frame.done ? "none" : "…";
       this.answer.replaceChildren(
@@ -233,6 +266,13 @@
       const least = mna.confidence(frames.slice(0, t + 1));
       this.value.textContent = frame.done ? `Its critic's lowest expectation on the way: ${least.toFixed(2)}.`
         : `Its critic expects to be paid ${frame.value.toFixed(2)} from here on; lowest so far: ${least.toFixed(2)}.`;
+    }
+
+    /** All that happened so far, a sentence or two for each decision. */
+    drawWords() {
+      if (!this.told.open || !this.episode) return;
+      const { episode, t } = this;
+      this.words.replaceChildren(...Array.from({ length: t + 1 }, (_, i) => h("li", {}, told(episode, i))));
     }
 
     // ---- movement
@@ -282,5 +322,5 @@
     }
   }
 
-  Object.assign(mna, { Board, h, pretty, percent, told, options, calm });
+  Object.assign(mna, { Board, h, svg, button, pretty, percent, told, callText, calm });
 })(globalThis.mna);

@@ -1,63 +1,47 @@
 // Every element with the attribute data-problem becomes a live board. data-full: the whole playground; data-autoplay: it
-// begins by itself when it is seen, unless the reader prefers reduced motion.
+// begins by itself when it is seen, unless the reader prefers reduced motion, and has one button.
 "use strict";
 (function (mna) {
-  const { h, calm } = mna, { agents, judged } = mna.data;
-  const folder = new URL(".", document.currentScript.src).href;
-  const count = n => n.toLocaleString("en");
+  const { h, button, calm } = mna, { agents } = mna.data;
   const EXAMPLES = ["4+9", "(3+4)*(9-1)", "|3-|4-9||*2", "7-2x=1", "3(x+2)-4(x-1)=2x+7", "15%*80+1/4"];
   const HARD = ["-(-(3-5))*-2", "12/x=3", "((2+3)*(4+5))*((6-1)*(7-2))", "999999999999*999999999999-1", "|1-|2-|3-|4-|5-6|||||",
     "x+x+x+x+x+x=42", "((1+2)*(3+4)-(5+6)*(7+8))*((9-1)*(8-2)-(7+3)*(6-4))", "1-2+3-4+5-6+7-8+9-10+11-12+13-14+15-16+17-18+19-20"];
-
-  // ---- agents, loaded when they are first asked for
-
-  const loaded = {}, waiting = {};
-
-  /** Called by the scripts of weights. */
-  mna.arrived = (key, shapes, text) => {
-    loaded[key] = new mna.Agent(mna.unpack(shapes, text), agents.find(agent => agent.key === key).config);
-    waiting[key]?.resolve(loaded[key]);
-  };
-
-  function load(key) {
-    if (waiting[key]) return waiting[key].promise;
-    const wait = waiting[key] = {};
-    wait.promise = new Promise((resolve, reject) => Object.assign(wait, { resolve, reject }));
-    const script = h("script", { src: `${folder}${key}.js`, onerror: () => {
-      delete waiting[key];
-      wait.reject(new mna.MNAError(`The agent's weights, ${key}.js, can't be loaded. This page needs the files beside it: open it where it was built.`));
-    } });
-    document.head.append(script);
-    return wait.promise;
-  }
+  const SPEEDS = { slow: 1200, normal: 450, fast: 150 }; // milliseconds for each decision
+  const WARMEST = 3;
 
   class Player {
     constructor(root) {
       const given = root.dataset.problem;
-      Object.assign(this, { root, full: "full" in root.dataset, given, t: 0, timer: null, episode: null, key: agents.at(-1)?.key });
+      Object.assign(this, { root, full: "full" in root.dataset, alone: "autoplay" in root.dataset, given, t: 0, timer: null, episode: null,
+        key: agents.at(-1)?.key, temperature: 0, seed: 1, fit: 0 });
       root.classList.add("mna-board");
       root.classList.toggle("mna-full", this.full);
       root.setAttribute("role", "group");
       root.setAttribute("aria-label", this.full ? "Playground" : "Live board");
       this.board = new mna.Board(this.grid = h("div", { class: "mna-grid" }), {
-        small: !this.full, choose: choice => this.choose(choice), wipe: () => this.wipe() });
-      this.board.root = root;
-      root.replaceChildren(...this.parts(given), this.grid, ...(this.full ? this.extras() : []));
+        root, small: !this.full, choose: choice => this.choose(choice), wipe: () => this.wipe() });
+      root.replaceChildren(...(this.full ? this.everything() : [...this.problem(), this.controls(), this.warning, this.grid]));
       root.addEventListener("keydown", event => this.pressed(event));
       root.addEventListener("pointerdown", () => { this.touched = true; });
-      this.fit = 0;
       new ResizeObserver(() => this.resized()).observe(root);
       this.restore();
     }
 
     // ---- what stands around the board
 
-    parts(given) {
-      const id = `mna-text-${Player.made = (Player.made ?? 0) + 1}`, button = (text, act, more = {}) => h("button", { type: "button", onclick: act, ...more }, text);
-      this.text = h("input", { id, value: given, autocomplete: "off", autocapitalize: "off", spellcheck: "false", maxlength: 20000,
+    /** The field for a problem, and what may be wrong with what stands in it. */
+    problem() {
+      const id = `mna-text-${Player.made = (Player.made ?? 0) + 1}`;
+      this.text = h("input", { id, value: this.given, autocomplete: "off", autocapitalize: "off", spellcheck: "false", maxlength: 20000,
         enterkeyhint: "go", "aria-describedby": `${id}-error`, oninput: () => this.typed() });
       this.playButton = h("button", { type: "submit", class: "mna-play" }, "▶ Play");
       this.error = h("p", { id: `${id}-error`, class: "mna-error", role: "alert" });
+      const form = h("form", { class: "mna-problem", onsubmit: event => { event.preventDefault(); this.toggle(); } },
+        h("label", { for: id }, this.full ? "Problem" : "Type a problem"), this.text, this.playButton);
+      return [form, this.error];
+    }
+
+    controls() {
       this.warning = h("p", { class: "mna-warning" });
       this.backButton = button("◀ Back", () => this.step(-1));
       this.stepButton = button("Step ▶", () => this.step(1));
@@ -65,49 +49,45 @@
       this.time = h("input", { type: "range", min: 0, value: 0, "aria-label": "Decision", oninput: () => { this.pause(); this.go(Number(this.time.value)); } });
       this.where = h("span", { class: "mna-at", "aria-hidden": "true" });
       this.speed = h("select", { "aria-label": "Speed", onchange: () => this.timer && this.start() },
-        ...[["slow", 1300], ["normal", 600], ["fast", 150]].map(([name, ms]) => h("option", { value: ms, selected: name === "normal" }, name)));
-      this.share = button("Copy link", () => this.copyLink());
-      const form = h("form", { class: "mna-problem", onsubmit: event => { event.preventDefault(); this.toggle(); } },
-        h("label", { for: id }, this.full ? "Problem" : "Type a problem"), this.text, this.playButton);
-      const controls = h("div", { class: "mna-controls", role: "group", "aria-label": "Playback" }, this.backButton, this.stepButton, this.resetButton,
-        this.full && this.share, this.full && this.time, this.full && this.where, this.full && h("label", { class: "mna-speed" }, h("span", {}, "Speed "), this.speed));
-      if (!this.full) return [form, this.error, controls, this.warning];
-      const chips = (title, texts) => h("div", { class: "mna-chips", role: "group", "aria-label": title }, h("span", {}, title),
-        h("div", {}, ...texts.map(text => button(text.length > 24 ? `${text.slice(0, 21)}…` : text, () => this.take(text), { title: text }))));
-      return [form, this.error, chips("Examples", EXAMPLES), chips("Try to break it", HARD), controls, this.warning];
+        ...Object.entries(SPEEDS).map(([name, ms]) => h("option", { value: ms, selected: name === "normal" }, name)));
+      if (this.alone) return "";
+      return h("div", { class: "mna-controls", role: "group", "aria-label": "Playback" }, this.backButton, this.stepButton, this.resetButton,
+        this.full && this.time, this.full && this.where, this.full && h("label", { class: "mna-speed" }, h("span", {}, "Speed "), this.speed));
     }
 
-    extras() {
-      const run = agents.filter(({ key }) => key !== "shipped"), shipped = agents.find(({ key }) => key === "shipped");
+    /** The whole playground, from above. */
+    everything() {
+      this.tour = new mna.Tour(this);
+      this.rival = new mna.Rival(this);
+      this.training = new mna.Training(this);
+      return [this.tour.root, ...this.problem(), this.chips("Examples", EXAMPLES), this.chips("Try to break it", HARD), this.controls(), this.warning,
+        h("div", { class: "mna-duel" }, this.grid, this.rival.root), this.settingsRow(), this.training.root, this.footer()];
+    }
+
+    chips(title, texts) {
+      const short = text => (text.length > 24 ? `${text.slice(0, 21)}…` : text);
+      return h("div", { class: "mna-chips", role: "group", "aria-label": title }, h("span", {}, title),
+        h("div", {}, ...texts.map(text => button(short(text), () => this.take(text), { title: text }))));
+    }
+
+    settingsRow() {
+      this.warmth = h("input", { type: "range", min: 0, max: WARMEST, step: 0.1, value: 0, "aria-label": "Temperature",
+        oninput: () => this.warm(Number(this.warmth.value)) });
+      this.warmed = h("output", {});
+      this.again = button("Draw again", () => this.warm(this.temperature, this.seed % 999999 + 1));
       this.seen = h("input", { type: "checkbox", onchange: () => { this.board.seen = this.seen.checked; this.board.clear(); this.redraw(); } });
-      const seen = h("label", { class: "mna-check" }, this.seen, " Show what the network sees of the worksheet");
-      this.age = h("input", { type: "range", min: 0, max: Math.max(0, run.length - 1), value: Math.max(0, run.length - 1), "aria-label": "Trained for",
-        oninput: () => this.grow(run[Number(this.age.value)].key) });
-      this.shipped = h("button", { type: "button", onclick: () => this.grow("shipped") }, "The agent that ships");
-      this.aged = h("output", {});
-      this.shares = h("ul", { class: "mna-shares", "aria-label": "Right answers on held-out problems" });
-      this.run = run;
-      return [seen, h("div", { class: "mna-training" }, h("h3", { class: "mna-title" }, "Which agent"),
-        h("div", { class: "mna-controls" }, run.length > 1 && h("label", {}, "This book's run, after"), run.length > 1 && this.age, this.aged,
-          shipped && run.length > 0 && this.shipped), this.shares, this.about = h("p", { class: "mna-note" }))];
+      return h("div", { class: "mna-settings" }, h("label", { class: "mna-check" }, this.seen, " Show what the network sees of the worksheet"), this.rival.choice,
+        h("div", { class: "mna-controls" }, h("label", {}, "Temperature"), this.warmth, this.warmed, this.again));
     }
 
-    drawAgent() {
-      const agent = agents.find(({ key }) => key === this.key);
-      if (!this.full || !agent) return;
-      const ours = this.run.indexOf(agent);
-      if (ours >= 0) this.age.value = ours;
-      this.aged.textContent = `${count(agent.decisions)} decisions`;
-      this.age.setAttribute("aria-valuetext", this.aged.textContent);
-      this.age.classList.toggle("is-other", ours < 0);
-      this.shipped.setAttribute("aria-pressed", ours < 0);
-      this.shares.replaceChildren(...Object.entries(agent.shares).map(([name, share]) => {
-        const bar = h("i");
-        bar.style.width = `${100 * share}%`;
-        return h("li", {}, h("span", {}, name), h("span", { class: "mna-bar", "aria-hidden": "true" }, bar), h("span", { class: "mna-p" }, mna.percent(share)));
-      }));
-      this.about.textContent = `${ours < 0 ? "The agent that ships with the package." : "An agent of the training run that this book shows."} `
-        + `Bars: right answers to ${judged} problems of each level, all of structures that training never draws.`;
+    footer() {
+      this.share = button("Copy link", () => this.copyLink());
+      this.report = h("textarea", { readonly: true, rows: 8, "aria-label": "The report" });
+      this.copied = button("Copy the report", () => this.copyReport());
+      this.reporting = h("details", { class: "mna-words", ontoggle: () => this.drawReport() }, h("summary", {}, "Report a problem"),
+        h("p", {}, "This text says what the board shows. Copy it, add what you expected, and give it to whoever gave you this book, "
+          + "or open an issue with it where the book's source lies."), this.report, this.copied);
+      return h("div", { class: "mna-footer" }, this.share, this.reporting);
     }
 
     // ---- the problem
@@ -131,7 +111,8 @@
       this.say("");
       this.pause();
       this.shown = text;
-      this.episode = new mna.Episode(this.agent, problem);
+      this.episode = new mna.Episode(this.agent, problem, this.settings());
+      this.rival?.put(problem);
       const needs = mna.slotsNeeded(problem), unseen = mna.heldOut(problem.kinds) ? " Its structure is held out: training never draws it." : "";
       this.board.need.textContent = `This problem needs ${needs} slot${needs === 1 ? "" : "s"} in the best order.${unseen}`;
       this.board.clear();
@@ -139,6 +120,19 @@
       this.redraw();
       this.compute();
       return true;
+    }
+
+    /** How it plays: the most probable choice, or one that is drawn. */
+    settings() { return { temperature: this.temperature, seed: this.seed }; }
+
+    /** Play at another temperature, or with other draws. */
+    warm(temperature, seed = this.seed) {
+      Object.assign(this, { temperature, seed });
+      this.warmth.value = temperature;
+      this.warmed.textContent = temperature ? `${temperature.toFixed(1)}, draws no. ${seed}` : "0: always the most probable";
+      this.warmth.setAttribute("aria-valuetext", this.warmed.textContent);
+      this.again.setAttribute("aria-disabled", !temperature);
+      if (this.episode) this.put(this.shown);
     }
 
     /** The text in the field, if it is not the one on the board. */
@@ -165,49 +159,68 @@
 
     // ---- time
 
-    /** Work out the rest of the episode, a few milliseconds at a time. */
+    /** Work out the rest of the episodes, a few milliseconds at a time. */
     compute() {
       clearTimeout(this.working);
-      const { episode } = this, until = performance.now() + 8;
-      while (!episode.done && performance.now() < until) episode.advance();
-      if (!episode.done) this.working = setTimeout(() => this.compute(), 0);
+      const until = performance.now() + 8, open = () => this.episodes().find(episode => !episode.done);
+      while (open() && performance.now() < until) open().advance();
+      if (open()) this.working = setTimeout(() => this.compute(), 0);
       this.drawTime();
     }
 
+    episodes() { return [this.episode, this.rival?.episode].filter(Boolean); }
+
+    /** The last moment that was worked out, and whether all ends there. */
+    last() { return Math.max(...this.episodes().map(({ frames }) => frames.length)) - 1; }
+    ended(t) { return this.episodes().every(episode => episode.done) && t >= this.last(); }
+
     go(t, moving = false) {
-      const { frames } = this.episode, frame = this.episode.at(t);
-      this.t = Math.max(0, Math.min(t, frames.length - 1));
-      if (frame.done && t >= frames.length - 1) this.pause();
+      for (const episode of this.episodes()) episode.at(t);
+      this.t = Math.max(0, Math.min(t, this.last()));
+      if (this.ended(this.t)) this.pause();
       this.redraw(moving);
+    }
+
+    /** The first moment of the episode for which something holds, or its last one. */
+    find(holds) {
+      for (let t = 0; ; t++) if (this.episode.at(t).done || holds(this.episode.at(t), t)) return t;
     }
 
     redraw(moving = false) {
       if (!this.episode) return;
-      this.board.draw(this.episode, this.t, moving);
+      const { problem, frames } = this.episode, t = Math.min(this.t, frames.length - 1);
+      this.board.draw(this.episode, t, moving);
+      this.rival?.draw(this.t, moving);
       this.drawTime();
-      const frame = this.episode.frames[this.t], { problem, frames } = this.episode;
-      const doubts = frame.done ? mna.warnings(problem, frames) : mna.unlikePractice(problem);
+      if (this.reporting?.open) this.drawReport();
+      const doubts = frames[t].done ? mna.warnings(problem, frames) : mna.unlikePractice(problem);
       this.warning.textContent = doubts.length ? `Take care: ${doubts.join("; ")}.` : "";
     }
 
-    /** The worksheet is longest at the start: it keeps that height, so that nothing jumps. */
     resized() {
       if (!this.episode || this.fit === this.root.clientWidth) return;
       this.fit = this.root.clientWidth;
-      this.board.clear();
-      this.board.draw(this.episode, 0);
-      this.redraw();
+      this.refit();
+    }
+
+    /** The worksheet is longest at the start: it keeps that height, so that nothing jumps. */
+    refit() {
+      if (!this.episode) return;
+      const { t } = this;
+      for (const board of [this.board, this.rival?.board]) board?.clear();
+      for (this.t of [0, t]) this.redraw();
+      this.compute();
     }
 
     drawTime() {
-      const { episode, t } = this, last = episode.frames.length - 1;
+      const { t } = this, last = this.last();
       this.time.max = last;
       this.time.value = t;
       this.where.textContent = `${t} of ${last}`;
       this.time.setAttribute("aria-valuetext", `decision ${t} of ${last}`);
       this.backButton.setAttribute("aria-disabled", t === 0);
       this.resetButton.setAttribute("aria-disabled", t === 0 && !this.changed());
-      this.stepButton.setAttribute("aria-disabled", episode.done && t === last);
+      this.stepButton.setAttribute("aria-disabled", this.ended(t));
     }
 
     changed() { return this.episode.frames.some(frame => frame.events.length); }
@@ -220,7 +233,7 @@
 
     start() {
       clearInterval(this.timer);
-      if (this.episode.at(this.t).done) this.go(0);
+      if (this.ended(this.t)) this.go(0);
       this.timer = setInterval(() => this.go(this.t + 1, true), Number(this.speed.value));
       this.playButton.textContent = "❚❚ Pause";
     }
@@ -230,6 +243,7 @@
       this.touched = true;
       if (!this.agent) return this.say(this.missing ?? "The agent is still being loaded; try again in a moment.");
       if (this.timer && this.text.value === this.shown) return this.pause();
+      if (this.alone && this.episode?.done && this.changed()) this.put(this.text.value);
       if (this.current()) this.start();
     }
 
@@ -237,32 +251,40 @@
       this.touched = true;
       if (!this.agent || !this.current()) return;
       this.pause();
-      if (this.t + by >= 0 && !(by > 0 && this.episode.frames[this.t].done)) this.go(this.t + by, by > 0);
+      if (this.t + by >= 0 && !(by > 0 && this.ended(this.t))) this.go(this.t + by, by > 0);
     }
 
     reset() {
       if (this.agent && this.current()) this.put(this.shown);
     }
 
+    /** Wipe what is stored; if nothing is yet, go to where something is. */
     wipe() {
       this.touched = true;
       if (!this.episode || this.board.wipe.getAttribute("aria-disabled") === "true") return;
-      this.episode.wipe(this.t);
-      this.redraw();
+      const t = this.find((frame, at) => at >= this.t && frame.state.memory.some(Boolean));
+      if (this.episode.at(t).done) {
+        this.board.need.textContent = "From here on it stores nothing: there is nothing to wipe.";
+        return;
+      }
+      this.episode.wipe(t);
+      this.go(t);
       this.compute();
+      if (this.alone) this.start();
     }
 
     choose(choice) {
       this.pause();
-      this.episode.choose(this.t, choice);
-      this.board.last = this.episode.frames[this.t];
-      this.go(this.t + 1, true);
+      const t = Math.min(this.t, this.episode.frames.length - 1);
+      this.episode.choose(t, choice);
+      this.board.last = this.episode.frames[t];
+      this.go(t + 1, true);
       this.compute();
     }
 
     pressed(event) {
       const by = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
-      if (!by || event.altKey || event.ctrlKey || event.metaKey || event.target.closest("input, select")) return;
+      if (!by || event.altKey || event.ctrlKey || event.metaKey || event.target.closest("input, select, textarea")) return;
       event.preventDefault();
       this.step(by);
     }
@@ -271,14 +293,15 @@
 
     async grow(key) {
       this.key = key;
-      this.drawAgent();
+      this.training?.draw(key);
+      let agent;
       try {
-        await load(key);
+        agent = await mna.load(key);
       } catch (error) {
         return this.say(error.message);
       }
       if (this.key !== key) return; // another one was asked for meanwhile
-      this.agent = loaded[key];
+      this.agent = agent;
       const { t } = this;
       if (this.episode && this.put(this.shown)) this.go(t);
     }
@@ -286,7 +309,7 @@
     // ---- links
 
     link() {
-      const values = { p: this.shown, t: this.t, a: this.key };
+      const values = { p: this.shown, t: this.t, a: this.key, ...(this.temperature && { w: this.temperature, s: this.seed }), ...(this.rival.who && { v: this.rival.who }) };
       const events = this.episode.frames.flatMap((frame, t) => frame.events.map(event => `${t}${event}`)).join(".");
       if (events) values.e = events;
       return `#${new URLSearchParams(values)}`;
@@ -304,6 +327,25 @@
       setTimeout(() => { this.share.textContent = "Copy link"; }, 3000);
     }
 
+    /** What somebody who can't see this page needs to know. */
+    drawReport() {
+      if (!this.reporting.open || !this.episode) return;
+      const { frames } = this.episode, steps = frames.slice(0, this.t + 1).map((_, t) => `${t}. ${mna.told(this.episode, Math.min(t, frames.length - 1))}`);
+      this.report.value = [`Problem: ${this.shown}`, `Agent: ${mna.agentName(this.key)}`, `Link: playground.html${this.link()}`,
+        `Browser: ${navigator.userAgent}`, "What it did:", ...steps, "What I expected:"].join("\n");
+    }
+
+    async copyReport() {
+      this.report.select();
+      try {
+        await navigator.clipboard.writeText(this.report.value);
+        this.copied.textContent = "Copied";
+      } catch {
+        this.copied.textContent = "Selected: copy it with your keyboard";
+      }
+      setTimeout(() => { this.copied.textContent = "Copy the report"; }, 3000);
+    }
+
     /** Start with what the address asks for, or with the board's own problem. */
     async restore() {
       const values = new URLSearchParams(this.full ? location.hash.slice(1) : ""), text = values.get("p");
@@ -312,6 +354,7 @@
         return this.say(this.missing);
       }
       const known = agents.some(({ key }) => key === values.get("a"));
+      if (this.full) this.asked(values);
       await this.grow(known ? values.get("a") : this.key);
       if (!this.agent) return;
       if (text !== null) this.text.value = text;
@@ -320,14 +363,21 @@
         this.put(this.given);
         if (text !== null) this.say(`${why} (the address asks for it; the board shows ${this.given})`);
       }
-      this.again(values, text);
+      this.replay(values, text);
       if (values.has("a") && !known) this.say("This copy of the book has no agent of the name in the address; it shows the one below.");
       this.root.dataset.ready = Math.round(performance.now());
       if ("autoplay" in this.root.dataset && !calm()) this.whenSeen();
     }
 
+    /** Temperature and second agent, from an address. */
+    asked(values) {
+      const warmth = Number(/^\d(\.\d)?$/.exec(values.get("w") ?? "") ?? 0), seed = Number(/^[1-9]\d{0,5}$/.exec(values.get("s") ?? "") ?? 1);
+      this.warm(Math.min(warmth, WARMEST), seed);
+      this.rival.take(this.rival.knows(values.get("v")) ? values.get("v") : "").catch(error => this.say(error.message));
+    }
+
     /** What was done to an episode, and how far it went, from an address. */
-    again(values, text) {
+    replay(values, text) {
       if (text === null || this.shown !== text) return;
       const events = (values.get("e") ?? "").split(".").slice(0, 100).map(e => /^(\d{1,4})(w|c(\d{1,3}))$/.exec(e)).filter(Boolean);
       for (const [, t, what, choice] of events) {
