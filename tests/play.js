@@ -1,8 +1,9 @@
 // The playground's agent outside of a browser: reads JSON from standard input, writes JSON.
-// {sources, texts}: what `parse` makes of each text. With {shapes, weights, config} too: how the agent plays each.
+// {sources, texts}: what `parse` makes of each text. With {shapes, weights, config} too: how the agent plays each,
+// with a lesion where one is named.
 "use strict";
 const { readFileSync } = require("fs");
-const { sources, texts, shapes, weights, config } = JSON.parse(readFileSync(0, "utf8"));
+const { sources, texts, shapes, weights, config, lesion } = JSON.parse(readFileSync(0, "utf8"));
 require(`${sources}/language.js`);
 require(`${sources}/agent.js`);
 const { mna } = globalThis;
@@ -18,7 +19,7 @@ function read(text) {
 }
 
 function play(agent, text) {
-  const problem = mna.parse(text), episode = new mna.Episode(agent, problem), { state, correct } = episode.finish();
+  const problem = mna.parse(text), episode = new mna.Episode(agent, problem, { lesion }), { state, correct } = episode.finish();
   const frames = episode.frames.slice(0, -1);
   return {
     choices: frames.map(frame => frame.choice), logits: frames.map(frame => frame.logits), values: frames.map(frame => frame.value),

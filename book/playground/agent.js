@@ -480,6 +480,6 @@
   }
 
   Object.assign(mna, {
-    WIPED, RESULT, STORED, CROSSED, STAGES, CHOOSE, TOOL, RIGHT, STORE, ANSWER, TOOLS, Desk, Agent, Episode, policy, unpack, valuesOf,
+    WIPED, RESULT, STORED, CROSSED, STAGES, CHOOSE, TOOL, RIGHT, STORE, ANSWER, TOOLS, Desk, Agent, Episode, policy, dice, drawn, unpack, valuesOf,
     kindOf, confidence, unlikePractice, warnings, PRACTISED, UNSURE });
 })(globalThis.mna);

@@ -314,6 +314,7 @@
       const around = this.root.getBoundingClientRect(), copy = element.cloneNode(true);
       copy.classList.add("mna-flying");
       copy.setAttribute("aria-hidden", "true");
+      copy.style.setProperty("--size", getComputedStyle(element).getPropertyValue("--size")); // that of the worksheet
       Object.assign(copy.style, { left: `${old.x - around.x}px`, top: `${old.y - around.y}px`, width: `${old.width}px`, height: `${old.height}px` });
       this.root.append(copy);
       const [x, y] = [now.x + now.width / 2 - old.x - old.width / 2, now.y + now.height / 2 - old.y - old.height / 2];

@@ -61,7 +61,7 @@
       this.rival = new mna.Rival(this);
       this.training = new mna.Training(this);
       return [this.tour.root, ...this.problem(), this.chips("Examples", EXAMPLES), this.chips("Try to break it", HARD), this.controls(), this.warning,
-        h("div", { class: "mna-duel" }, this.grid, this.rival.root), this.settingsRow(), this.training.root, this.footer()];
+        h("div", { class: "mna-duel" }, this.grid), this.settingsRow(), this.training.root, this.footer()];
     }
 
     chips(title, texts) {
@@ -371,8 +371,8 @@
 
     /** Temperature and second agent, from an address. */
     asked(values) {
-      const warmth = Number(/^\d(\.\d)?$/.exec(values.get("w") ?? "") ?? 0), seed = Number(/^[1-9]\d{0,5}$/.exec(values.get("s") ?? "") ?? 1);
-      this.warm(Math.min(warmth, WARMEST), seed);
+      const number = (name, form, otherwise) => (form.test(values.get(name) ?? "") ? Number(values.get(name)) : otherwise);
+      this.warm(Math.min(number("w", /^\d(\.\d)?$/, 0), WARMEST), number("s", /^[1-9]\d{0,5}$/, 1));
       this.rival.take(this.rival.knows(values.get("v")) ? values.get("v") : "").catch(error => this.say(error.message));
     }
 
@@ -404,6 +404,7 @@
     }
   }
 
+  document.documentElement.classList.add("mna-live");
   for (const root of document.querySelectorAll("[data-problem]")) root.player = new Player(root);
   addEventListener("hashchange", () => {
     if (!new URLSearchParams(location.hash.slice(1)).has("p")) return;

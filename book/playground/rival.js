@@ -13,7 +13,7 @@
         ...agents.map(({ key }) => h("option", { value: key }, mna.agentName(key))));
       this.choice = h("label", {}, "Beside it ", this.select);
       this.name = h("h3", { class: "mna-title" });
-      this.root = h("div", { class: "mna-rival", role: "group", "aria-label": "The second agent", hidden: true }, this.name);
+      this.root = h("div", { class: "mna-rival", role: "group", "aria-label": "The second agent" }, this.name);
       const grid = h("div", { class: "mna-grid" });
       this.board = new mna.Board(grid, { root: this.root, small: true });
       this.root.append(grid);
@@ -25,8 +25,9 @@
     /** Ask someone to play beside the first agent; "" is nobody. */
     async take(who) {
       this.who = this.select.value = who;
-      this.name.textContent = LESIONS[who] ?? (who && mna.agentName(who));
-      this.root.hidden = !who;
+      this.name.textContent = `Beside it: ${LESIONS[who] ?? (who && mna.agentName(who))}`;
+      if (who) this.player.grid.after(this.root);
+      else this.root.remove();
       this.player.root.classList.toggle("has-rival", Boolean(who));
       this.lesion = who in LESIONS ? who : null;
       const agent = who && !this.lesion ? await mna.load(who) : null;

@@ -28,7 +28,7 @@
       this.back = button("◀ Stop before", () => this.go(this.at - 1));
       this.next = button("Next stop ▶", () => this.go(this.at + 1));
       this.panel = h("div", { class: "mna-stop", hidden: true }, h("div", { "aria-live": "polite" }, this.title, this.text),
-        h("div", { class: "mna-controls" }, this.back, this.next, button("End the tour", () => this.end())));
+        h("div", { class: "mna-steps" }, this.back, this.next, button("End the tour", () => this.end())));
       this.root = h("div", { class: "mna-tour" }, this.start, this.panel);
     }
 
