@@ -9,7 +9,7 @@
     constructor(player) {
       Object.assign(this, { player, who: "", episode: null });
       this.select = h("select", { "aria-label": "Beside it", onchange: () => this.take(this.select.value) },
-        h("option", { value: "" }, "nobody"), ...Object.entries(LESIONS).map(([who, name]) => h("option", { value: who }, name)),
+        h("option", { value: "" }, "no second agent"), ...Object.entries(LESIONS).map(([who, name]) => h("option", { value: who }, name)),
         ...agents.map(({ key }) => h("option", { value: key }, mna.agentName(key))));
       this.choice = h("label", {}, "Beside it ", this.select);
       this.name = h("h3", { class: "mna-title" });
