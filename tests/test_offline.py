@@ -3,6 +3,7 @@
 These tests need npm (the vendored scripts and axe-core) and Debian's chromium; `.ci/run` installs the latter.
 """
 
+import io
 import re
 import shutil
 import subprocess
@@ -17,6 +18,7 @@ import pdf
 import pypdf
 import pytest
 import vendor
+from PIL import Image
 
 ROOT = Path(__file__).parent.parent
 AXE = ROOT / "node_modules/axe-core/axe.min.js"
@@ -218,6 +220,49 @@ def test_no_page_scrolls_sideways(visits):
 
 def test_no_code_scrolls_sideways_in_a_wide_window(visits):
     assert not {name: visit.too_wide for name, visit in visits.items() if visit.too_wide}
+
+
+def test_every_page_says_what_it_is_and_what_it_may_load(html):
+    for page in pages(html):
+        head = page.read_text().partition("</head>")[0]
+        assert head.count("Content-Security-Policy") == 1 and "unsafe-eval" not in head, page
+        assert head.index("Content-Security-Policy") < head.index("<script"), page
+        assert 'property="og:title"' in head and "/_static/card.png" in head, page
+        if page.parent.name in ("book", "notebooks"):
+            assert re.search(r'<meta name="description" content="[^"]{30,210}" />', head), page
+    assert (html / "_static/card.png").is_file()
+
+
+def test_every_board_of_the_book_begins_to_play(tab, html):
+    boards = {page: page.read_text().count(" data-problem=") for page in pages(html)}
+    assert sum(boards.values()) > 1
+    for page in (page for page, count in boards.items() if count):
+        tab.goto(page.as_uri())
+        tab.wait_for_function("count => document.querySelectorAll('[data-ready]').length === count", arg=boards[page])
+        assert tab.locator(".mna-sheet .mna-token").count() >= 3, page
+
+
+def test_the_playground_uses_a_wide_screen_and_its_controls_stand_above_the_fold(tab, html):
+    tab.set_viewport_size(WIDE)
+    tab.goto((html / "book/playground.html").as_uri())
+    tab.wait_for_selector("[data-ready]")
+    assert tab.locator(".mna-board").bounding_box()["width"] > 1000
+    for part in (".mna-sheet", ".mna-slots", ".mna-wipe", "input[aria-label='Decision']", ".mna-training output"):
+        box = tab.locator(part).bounding_box()
+        assert box["y"] + box["height"] <= WIDE["height"], part
+
+
+def test_in_the_dark_no_figure_stands_on_a_light_slab(tab, html):
+    tab.set_viewport_size(WIDE)
+    tab.emulate_media(color_scheme="dark")
+    looked = 0
+    for page in sorted((html / "notebooks").glob("0*.html")):
+        tab.goto(page.as_uri())
+        for figure in tab.locator(".cell_output > img").all()[:3]:
+            picture = Image.open(io.BytesIO(figure.screenshot())).convert("L")
+            assert picture.getpixel((1, 1)) < 60 and picture.getextrema()[1] > 100, page
+            looked += 1
+    assert looked > 5
 
 
 def test_the_pages_open_from_the_disk(tab, html):

@@ -679,6 +679,14 @@ def test_a_report_says_what_the_board_shows_and_names_no_folder(tab):
     tab.locator("button", has_text="Selected: copy it").or_(tab.locator("button", has_text="Copied")).wait_for()
 
 
+@ships
+def test_a_choice_among_empty_slots_does_not_look_unsure(tab):
+    put(tab, NEEDS_MEMORY)
+    player(tab, "player.go(player.find(({ state }) => state.stage === mna.STORE))")
+    assert said(tab).startswith("STORE: the gate of slot") and said(tab).endswith("3 empty slots are alike.")
+    assert "%" not in said(tab).partition("STORE")[2]
+
+
 def test_the_run_is_replayed_from_its_first_moment_to_its_last(tab):
     put(tab, "4+9")
     button(tab, "▶ Replay the run").click()

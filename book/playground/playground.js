@@ -60,8 +60,9 @@
       this.tour = new mna.Tour(this);
       this.rival = new mna.Rival(this);
       this.training = new mna.Training(this);
+      this.grid.lastChild.before(this.training.root);
       return [this.tour.root, ...this.problem(), this.chips("Examples", EXAMPLES), this.chips("Try to break it", HARD), this.controls(), this.warning,
-        h("div", { class: "mna-duel" }, this.grid), this.settingsRow(), this.training.root, this.footer()];
+        h("div", { class: "mna-duel" }, this.grid), this.settingsRow(), this.footer()];
     }
 
     chips(title, texts) {

@@ -16,6 +16,7 @@
       this.root = h("div", { class: "mna-rival", role: "group", "aria-label": "The second agent" }, this.name);
       const grid = h("div", { class: "mna-grid" });
       this.board = new mna.Board(grid, { root: this.root, small: true });
+      this.board.said.setAttribute("aria-live", "off"); // one voice is enough
       this.root.append(grid);
     }
 
