@@ -8,7 +8,7 @@
     { title: "The worksheet", part: ".mna-sheet", problem: NEEDS_ONE, when: () => true,
       text: "The problem stands on the agent's own worksheet. The network reads which kinds of tokens stand there, never the numbers: to it, 3 and 9 are the same." },
     { title: "Pointing", part: ".mna-keys", problem: NEEDS_ONE, when: ({ state }) => state.stage === TOOL,
-      text: "It has pointed at a number and now takes a tool. What may be named glows as brightly as it is probable. Nobody told it which operation comes first." },
+      text: "It has pointed at a number and now takes a tool. What may be named glows as brightly as it is probable. No rule says which operation comes first: that is learned." },
     { title: "A call", part: ".mna-sheet", problem: NEEDS_ONE, when: ({ state }) => state.calls.length === 1,
       text: "The calculator did the sum. Its result stands where the operation stood, and the network reads the shorter worksheet anew. The tree below grew by a node." },
     { title: "The memory gate", part: ".mna-memory", problem: NEEDS_ONE, when: ({ state }) => state.stage === STORE,
@@ -72,5 +72,4 @@
   }
 
   mna.Tour = Tour;
-  mna.stops = STOPS;
 })(globalThis.mna);

@@ -4,6 +4,8 @@
 (function (mna) {
   const { h, svg, button, percent } = mna, { agents, judged } = mna.data;
   const WIDTH = 430, HEIGHT = 150, PACE = 1400; // milliseconds for each moment of a replay
+  /** 2000 -> 2 k, 1000000 -> 1 M. */
+  const short = n => (n < 1000 ? `${n}` : n < 1e6 ? `${Math.round(n / 1000)} k` : `${Number((n / 1e6).toFixed(1))} M`);
   const later = time => new Promise(resolve => setTimeout(resolve, time));
 
   class Training {
@@ -54,7 +56,7 @@
       const levels = Object.keys(run[0].shares).flatMap((name, i) => [
         line(name, 0, run.length, `is-${i} is-faint`), line(name, 0, now < 0 ? run.length : now + 1, `is-${i}`)]);
       const marks = [0, 0.5, 1].map(share => svg("text", { x: 36, y: y(share) + 4, class: "is-right" }, `${100 * share} %`));
-      const moments = run.map(({ decisions }, i) => svg("text", { x: x(i), y: HEIGHT - 6 }, mna.short(decisions)));
+      const moments = run.map(({ decisions }, i) => svg("text", { x: x(i), y: HEIGHT - 6 }, short(decisions)));
       const here = now < 0 ? [] : [svg("line", { x1: x(now), x2: x(now), y1: 8, y2: HEIGHT - 24, class: "is-now" })];
       const names = Object.keys(run[0].shares).map((name, i) => h("li", { class: `is-${i}` }, name));
       this.curves.replaceChildren(
@@ -90,7 +92,5 @@
     }
   }
 
-  /** 2000 -> 2 k, 1000000 -> 1 M. */
-  mna.short = n => (n < 1000 ? `${n}` : n < 1e6 ? `${Math.round(n / 1000)} k` : `${Number((n / 1e6).toFixed(1))} M`);
   mna.Training = Training;
 })(globalThis.mna);
