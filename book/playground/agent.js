@@ -232,7 +232,7 @@
     }
   }
 
-  /** What stands before and behind each token: a minimal GRU from either end. */
+  /** What stands before and behind each token: a small GRU from either end, whose state can count. */
   class Sweep {
     constructor(weights, name) {
       this.gates = new Linear(weights, `${name}.gates`);
@@ -244,10 +244,10 @@
       for (let i = 0; i < D; i++) {
         for (let k = 0, state = 0; k < L; k++) {
           const t = i < D / 2 ? k : L - 1 - k, z = sigmoid(gates[2 * t * D + i]);
-          h[t * D + i] = state = (1 - z) * state + z * Math.tanh(gates[(2 * t + 1) * D + i]);
+          h[t * D + i] = state = (1 - z) * state + Math.tanh(gates[(2 * t + 1) * D + i]);
         }
       }
-      return this.out.forward(h);
+      return this.out.forward(h.map(Math.tanh));
     }
   }
 
