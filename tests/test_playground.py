@@ -8,7 +8,7 @@ import json
 import random
 import shutil
 import subprocess
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from unittest.mock import patch
 
@@ -17,9 +17,9 @@ import pytest
 import torch
 from test_offline import AXE, CHROMIUM, FLAGS, FORMS, LOOK, PHONE, RESIZED, WIDE
 
-from mna.evaluation import confidence, unlike_practice
+from mna.evaluation import confidence, seeing, unlike_practice
 from mna.language import MNAError, held_out, parse, slots_needed
-from mna.network import Views
+from mna.network import Stage, Views
 from mna.ppo import play
 from mna.problems import LEVELS, draw
 from mna.training import HERE, load_agent, make_agent, save_agent
@@ -596,11 +596,9 @@ def test_every_rival_can_play_and_a_link_brings_it_back(tab):
 
 @needs_node
 @ships
-def test_told_a_wrong_stage_it_does_what_deceived_does():
-    from mna.evaluation import Deceived, with_desk
-
+def test_told_a_wrong_stage_it_does_what_pytorch_does_then():
     agent, problems = load_agent(), [parse(text) for text in families(40)]
-    deceived = with_desk(agent, Deceived(agent.desk, 1))
+    deceived = seeing(agent, lambda view: replace(view, stage=(view.stage + 1) % Stage.ANSWER))
     shapes, weights = playground.packed(agent.state_dict())
     config = asdict(agent.config) | {"memory": agent.desk.memory.__name__}
     played = by_node(texts=[p.text for p in problems], shapes=shapes, weights=weights, config=config, lesion="stage")

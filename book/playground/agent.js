@@ -399,7 +399,7 @@
    *  probable it finds each legal choice, what it takes; the last one is the end.
    *
    *  temperature: 0 takes the most probable choice, else one is drawn, by seed. lesion: "memory", what it stores is wiped
-   *  at once; "stage", the network is told the stage behind the one it is in, as by `Deceived` in mna/evaluation.py. */
+   *  at once; "stage", the network is told the stage behind the one it is in, as chapter 7 does with `seeing`. */
   class Episode {
     constructor(agent, problem, { temperature = 0, seed = 0, lesion = null } = {}) {
       Object.assign(this, { agent, problem, temperature, seed, lesion, desk: agent.desk, frames: [] });
