@@ -51,7 +51,7 @@ class Config:
     """A run. Steps are decisions."""
 
     seed: int = 0
-    decisions: int = 1_000_000
+    decisions: int = 600_000
     problems: int = 60_000       # that practice draws from
     memory: str = "buttons"      # a GRU vector for each button; "none": reset at each decision
     width: int = 64
@@ -247,7 +247,7 @@ def sampled(logp: Tensor) -> Tensor:
 
 
 # ---------------------------------------------------------------- learning
-def learn(config: Config, progress=None, every: int = 20) -> tuple[Agent, list]:
+def learn(config: Config, progress=None, every: int = 15) -> tuple[Agent, list]:
     """Train by PPO. progress(decisions, agent) -> what is kept of it, asked `every` times on the way."""
     c = config
     torch.manual_seed(c.seed)
@@ -389,8 +389,8 @@ SEEDS = (10, 11, 12, 13, 14)  # reported, fixed beforehand
 ARMS = {
     "learned": (Config(), 5, "a memory for each button"),
     "forgets": (Config(memory="none"), 5, "the same network, its memory reset at each decision"),
-    "annealed": (Config(share_until=0.5), 5, "pay for sub-results falls to 0 by half of the run"),
-    "answer": (Config(share=0.0), 5, "nothing is paid but the right answer"),
+    "annealed": (Config(share_until=0.5), 3, "pay for sub-results falls to 0 by half of the run"),
+    "answer": (Config(share=0.0), 3, "nothing is paid but the right answer"),
 }
 WRITTEN = ("random", "fixed-labels", "identify", "identify-forgets")
 
@@ -403,7 +403,7 @@ def trained(name: str, seed: int, decisions: int | None = None, episodes: int = 
         config = replace(config, decisions=decisions, problems=600, episodes=24)
 
     def progress(made, agent):
-        found = told(exam(of_agent(agent), min(500, episodes)))
+        found = told(exam(of_agent(agent), min(400, episodes)))
         return [made, found["right"], *found["extra_by_problem"]]
 
     agent, curve = learn(config, progress)
@@ -414,7 +414,7 @@ def trained(name: str, seed: int, decisions: int | None = None, episodes: int = 
                 cpu_seconds=round(seconds, 1), curve=curve, **told(greedy), structures=by_structure(greedy),
                 sampled=told(exam(of_agent(agent, greedy=False), episodes)))
     if name == "learned":
-        line |= dict(lesions=lesions(agent, episodes), episode=episode(agent))
+        line |= dict(lesions=lesions(agent, episodes // 2), episode=episode(agent))
     return line
 
 
