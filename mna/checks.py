@@ -1292,8 +1292,9 @@ def odds_after_a_press(updated):
         if abs(sum(found.values()) - 1) > 1e-9:
             return f"the odds sum to {sum(found.values()):.3f}, and should sum to 1"
         for order, p in wanted.items():
-            if abs(found[order] - p / sum(wanted.values())) > 1e-9:
-                return f"the odds of {order} after button {b} are {found[order]:.3f}"
+            right = p / sum(wanted.values())
+            if abs(found[order] - right) > 1e-9:
+                return f"{order} has odds of {found[order]:.3f}, and not {right:.3f}"
 
 
 @check_for("E.3")
