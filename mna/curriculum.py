@@ -53,7 +53,7 @@ class Engine:
     outcome: Callable
     update: Callable
 
-
+# %% ../notebooks/05_curriculum.ipynb #need
 def need(problems) -> Tensor:
     """The least slots that each problem needs, in the best order, (B,)."""
     return torch.tensor([slots_needed(problem) for problem in problems])

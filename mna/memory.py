@@ -6,6 +6,8 @@
 __all__ = ['GatedMemory']
 
 # %% ../notebooks/03_memory.ipynb #imports
+from fastcore.basics import patch
+
 from .language import Value
 
 # %% ../notebooks/03_memory.ipynb #memory
@@ -24,12 +26,16 @@ class GatedMemory:
         """The slots that hold nothing and may be written."""
         return [k for k in range(self.usable) if self.slots[k] is None]
 
-    def write(self, gate: list[int], value: Value) -> None:
-        """m_k = value where gate_k is 1; m_k stays as it was where gate_k is 0."""
-        self.slots = [value if g else kept
-                      for g, kept in zip(gate, self.slots, strict=True)]
+# %% ../notebooks/03_memory.ipynb #memory-write
+@patch
+def write(self: GatedMemory, gate: list[int], value: Value) -> None:
+    """m_k = value where gate_k is 1; m_k stays as it was where gate_k is 0."""
+    self.slots = [value if g else kept
+                  for g, kept in zip(gate, self.slots, strict=True)]
 
-    def recall(self, slot: int) -> Value:
-        """The value of a slot, which is free afterwards."""
-        value, self.slots[slot] = self.slots[slot], None
-        return value
+# %% ../notebooks/03_memory.ipynb #memory-recall
+@patch
+def recall(self: GatedMemory, slot: int) -> Value:
+    """The value of a slot, which is free afterwards."""
+    value, self.slots[slot] = self.slots[slot], None
+    return value

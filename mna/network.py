@@ -40,7 +40,7 @@ class Token:
     kind: int
     place: int | None = None
 
-
+# %% ../notebooks/02_network.ipynb #is-pair
 NEVER_BELOW = {NUMBER, RESULT + ZERO, RESULT + ABOVE, STORED + ZERO, STORED + ABOVE}
 
 
@@ -64,9 +64,11 @@ class Worksheet:
         """The token at a place; None beyond the ends."""
         return self.tokens[i] if 0 <= i < len(self.tokens) else None
 
-    def where(self) -> list[int]:
-        """`values`, looked up."""
-        return [i for i, token in enumerate(self.tokens) if token.place is not None]
+# %% ../notebooks/02_network.ipynb #where
+@patch
+def where(self: Worksheet) -> list[int]:
+    """`values`, looked up."""
+    return [i for i, token in enumerate(self.tokens) if token.place is not None]
 
 # %% ../notebooks/02_network.ipynb #tidy
 @patch
@@ -89,7 +91,7 @@ def reach(self: Worksheet, i: int) -> tuple[int, int]:
         start, end = start - 1, end + 1
     return start, end
 
-
+# %% ../notebooks/02_network.ipynb #write-result
 @patch
 def write(self: Worksheet, tool: str, i: int, j: int | None, result: Token) -> None:
     """Put a result where its operands stood: at place i, and at j if there are two."""
@@ -121,7 +123,7 @@ class Stage(IntEnum):
     STORE = 3   # the slot that keeps the last result; the write gate is open
     ANSWER = 4  # the end
 
-
+# %% ../notebooks/02_network.ipynb #next
 POINTING = (Stage.CHOOSE, Stage.RIGHT)    # where values can be named
 ABOUT_CHOSEN = (Stage.TOOL, Stage.RIGHT)  # where all is about the chosen value
 NEXT = {  # the table of stages: what is named in each, and which one follows
@@ -161,12 +163,14 @@ class State:
     tool: int = -1               # which tool was chosen
     failed: bool = False         # did the last call fail?
 
-    def value(self, place: int) -> Value:
-        """Look a value up; a slot's comes from the buffer."""
-        K = len(self.memory.slots)
-        if place < K:
-            return self.memory.slots[place]
-        return self.result if place == K else self.numbers[place - K - 1]
+# %% ../notebooks/02_network.ipynb #state-value
+@patch
+def value(self: State, place: int) -> Value:
+    """Look a value up; a slot's comes from the buffer."""
+    K = len(self.memory.slots)
+    if place < K:
+        return self.memory.slots[place]
+    return self.result if place == K else self.numbers[place - K - 1]
 
 # %% ../notebooks/02_network.ipynb #view
 @dataclass(frozen=True)
@@ -176,7 +180,7 @@ class View:
     values: tuple[int, ...]  # (V,) where the values stand on it
     left: int                # which of them was chosen; -1: none
     stage: int
-    situation: tuple[int, ...]  # the ones of a row of zeros and ones
+    situation: tuple[int, ...]  # (S,) zeros and ones: what the row does not show
     legal: tuple[bool, ...]     # (T + 2 + K + V,) the action mask
 
 # %% ../notebooks/02_network.ipynb #config
@@ -209,15 +213,18 @@ class Desk:
         self.arity = [find_tool(name).arity for name in config.tools]
         T, K = len(config.tools), config.slots
         self.store, self.answer, self.slot, self.first = T, T + 1, T + 2, T + 2 + K
+        # tool chosen or none; what waits or nothing; free slots, 0 to K; a failure
         self.n_situation = (T + 1) + 5 + (K + 1) + 1
 
-    def start(self, problem: Problem, slots: int | None = None) -> State:
-        """Copy a problem onto a worksheet. slots: how many of them can be used."""
-        K, number = self.config.slots, itertools.count(self.config.slots + 1)
-        tokens = [Token(kind, next(number) if kind in (NUMBER, X) else None)
-                  for kind in problem.kinds]
-        memory = self.memory(K, K if slots is None else slots)
-        return State(Worksheet(tokens), memory, problem.values)
+# %% ../notebooks/02_network.ipynb #desk-start
+@patch
+def start(self: Desk, problem: Problem, slots: int | None = None) -> State:
+    """Copy a problem onto a worksheet. slots: how many of them can be used."""
+    K, number = self.config.slots, itertools.count(self.config.slots + 1)
+    tokens = [Token(kind, next(number) if kind in (NUMBER, X) else None)
+              for kind in problem.kinds]
+    memory = self.memory(K, K if slots is None else slots)
+    return State(Worksheet(tokens), memory, problem.values)
 
 # %% ../notebooks/02_network.ipynb #legal
 @patch
@@ -265,7 +272,7 @@ def named(self: Desk, choice: int) -> str:
         return "store" if choice == self.store else "answer"
     return "slot" if choice < self.first else "value"
 
-
+# %% ../notebooks/02_network.ipynb #operand
 @patch
 def operand(self: Desk, state: State, v: int) -> Value:
     """The v-th value of the worksheet."""
@@ -300,22 +307,29 @@ def call(self: Desk, state: State, env: Arithmetic,
 
     The last result is lost, and with it the episode, if the call does not use it.
     """
-    K, sheet = self.config.slots, state.worksheet
     vs = [state.left] if right is None else [state.left, right]
     operands = [self.operand(state, v) for v in vs]
-    i, j = [*(sheet.values[v] for v in vs), None][:2]
-    sources = [sheet.tokens[sheet.values[v]].place for v in vs]
+    sources = [state.worksheet.tokens[state.worksheet.values[v]].place for v in vs]
     tool, state.left, state.tool = self.config.tools[state.tool], -1, -1
-    if state.result is not None and K not in sources:
+    if state.result is not None and self.config.slots not in sources:
         return Feedback(done=True)
     feedback = env.call(tool, *operands)
     state.failed = feedback.result is None
     if not state.failed:
-        for slot in (place for place in sources if place < K):
-            state.memory.recall(slot)
-        state.result = feedback.result
-        sheet.write(tool, i, j, Token(RESULT + kind_of(feedback.result), K))
+        self.write_down(state, tool, vs, sources, feedback.result)
     return feedback
+
+# %% ../notebooks/02_network.ipynb #write-down
+@patch
+def write_down(self: Desk, state: State, tool: str, vs: list[int],
+               sources: list[int], result: Value) -> None:
+    """A result goes where its operands stood, and empties the slots that they took."""
+    K, sheet = self.config.slots, state.worksheet
+    for slot in (place for place in sources if place < K):
+        state.memory.recall(slot)
+    state.result = result
+    i, j = [*(sheet.values[v] for v in vs), None][:2]
+    sheet.write(tool, i, j, Token(RESULT + kind_of(result), K))
 
 # %% ../notebooks/02_network.ipynb #keep
 @patch
@@ -352,11 +366,12 @@ def scan(keep: Tensor, add: Tensor) -> Tensor:
 
 # %% ../notebooks/02_network.ipynb #sweep
 class Sweep(nn.Module):
-    """What stands before and behind each token: a minimal GRU from either end.
+    """What stands before and behind each token: a small GRU from either end.
 
-        z_t = sigmoid(W_z x_t),   h_t = (1 - z_t) * h_{t-1} + z_t * tanh(W_c x_t)
+        z_t = sigmoid(W_z x_t),   h_t = (1 - z_t) * h_{t-1} + tanh(W_c x_t)
 
-    (Feng et al. 2024; half of the width reads from the left, half from the right.)
+    (The minimal GRU of Feng et al. 2024, but what is added has no factor z_t: h can
+    count. Half of the width reads from the left, half from the right.)
     """
 
     def __init__(self, width: int):
@@ -367,12 +382,12 @@ class Sweep(nn.Module):
     def forward(self, x: Tensor, real: Tensor) -> Tensor:
         """x: (B, L, D), zero where not real (B, L). Returns the same shape."""
         z, candidate = self.gates(x).chunk(2, 2)
-        z = torch.sigmoid(z) * real[:, :, None]  # padding leaves the state as it is
-        keep, add = 1 - z, z * torch.tanh(candidate)
+        there = real[:, :, None]  # padding leaves the state as it is
+        keep, add = 1 - torch.sigmoid(z) * there, torch.tanh(candidate) * there
         half = x.shape[2] // 2
         ahead = scan(keep[:, :, :half], add[:, :, :half])
         back = scan(keep[:, :, half:].flip(1), add[:, :, half:].flip(1)).flip(1)
-        return self.out(torch.cat((ahead, back), 2))
+        return self.out(torch.tanh(torch.cat((ahead, back), 2)))
 
 # %% ../notebooks/02_network.ipynb #encoder
 class Encoder(nn.Module):
@@ -386,8 +401,8 @@ class Encoder(nn.Module):
 
     def forward(self, kinds: Tensor) -> Tensor:
         """kinds: (B, L), padded with PAD. Returns (B, L, D), zero at the padding."""
-        real = kinds != PAD
-        x = self.token(kinds)
+        real = kinds != PAD                              # (B, L)
+        x = self.token(kinds)                            # (B, L, D)
         for layer in self.layers:
             x = (x + layer(x, real)) * real[:, :, None]
         return x
@@ -434,7 +449,7 @@ def forward(self: StageHead, keys: Tensor, about: Tensor, left: Tensor,
     fixed, scores = z.new_zeros(B, self.n_fixed), z.new_zeros(B, V)
     if self.fixed:
         fixed = self.fixed(z)
-    if self.query:
+    if self.query:  # (2.2)
         scores = (keys * self.query(z)[:, None]).sum(2) * 2 / D ** 0.5       # (B, V)
     if self.offset:
         apart = torch.arange(V, device=z.device) - left[:, None]             # (B, V)
@@ -448,7 +463,7 @@ def padded(rows: list[tuple], fill: int) -> Tensor:
     width = max(map(len, rows))
     return torch.tensor([row + (fill,) * (width - len(row)) for row in rows])
 
-
+# %% ../notebooks/02_network.ipynb #views-class
 @dataclass
 class Views:
     """B views side by side, padded."""
@@ -500,9 +515,9 @@ def decide(self: Pointer, keys: Tensor, text: Tensor, left: Tensor, stage: Tenso
     """Let each row's stage speak. keys: (B, V, D), text: (B, D), situation: (B, S)."""
     rows, logits, values = [], [], []
     for s, head in enumerate(self.heads):
-        row = (stage == s).nonzero()[:, 0]
+        row = (stage == s).nonzero()[:, 0]  # the views in this stage, (R,)
         about = keys[row, left[row]] if s in ABOUT_CHOSEN else text[row]
-        said = head(keys[row], about, left[row], situation[row])
+        said = head(keys[row], about, left[row], situation[row])  # (R, A), (R,)
         for kept, part in zip((rows, logits, values), (row, *said), strict=True):
             kept.append(part)
     back = torch.cat(rows).argsort()
@@ -530,7 +545,7 @@ def names(desk: Desk, state: State) -> list[str]:
     slots = [f"slot {k}" for k in range(desk.config.slots)]
     return [*desk.config.tools, "STORE", "ANSWER", *slots, *values]
 
-
+# %% ../notebooks/02_network.ipynb #sheet-text
 def bracketed(text: str) -> str:
     """A value as it stands on a worksheet: in angles, if it is more than one number."""
     return text if text.isalnum() else f"⟨{text}⟩"

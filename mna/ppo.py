@@ -23,7 +23,7 @@ def log_policy(logits: Tensor, legal: Tensor) -> Tensor:
     """Log-probabilities over the legal actions, -1e9 for the others; both (B, A)."""
     return logits.masked_fill(~legal, -1e9).log_softmax(-1)
 
-
+# %% ../notebooks/04_ppo.ipynb #policy-sample
 def sample(log_p: Tensor, rng: torch.Generator | None = None) -> Tensor:
     """One action a row of log-probabilities (B, A), (B,)."""
     return torch.multinomial(log_p.exp(), 1, generator=rng)[:, 0]
@@ -43,7 +43,7 @@ class Step:
     value: float     # the critic's
     reward: float
 
-
+# %% ../notebooks/04_ppo.ipynb #record-episode
 @dataclass
 class Episode:
     """One problem, played to its end."""
@@ -94,8 +94,8 @@ def advantages(rewards: list[float], values: list[float], gamma: float,
     """Generalised advantages of one finished episode (Schulman et al. 2016, eq. 16)."""
     out, last, next_value = [], 0.0, 0.0
     for reward, value in zip(reversed(rewards), reversed(values)):
-        delta = reward + gamma * next_value - value
-        last = delta + gamma * gae_lambda * last
+        delta = reward + gamma * next_value - value   # (4.3)
+        last = delta + gamma * gae_lambda * last      # (4.4)
         out.append(last)
         next_value = value
     return out[::-1]
@@ -108,7 +108,7 @@ def ppo_loss(log_ratio: Tensor, advantage: Tensor, clip_coef: float) -> Tensor:
     """
     ratio = log_ratio.exp()
     clipped = ratio.clamp(1 - clip_coef, 1 + clip_coef)
-    return -torch.min(advantage * ratio, advantage * clipped).mean()
+    return -torch.min(advantage * ratio, advantage * clipped).mean()  # -(4.5)
 
 # %% ../notebooks/04_ppo.ipynb #config
 @dataclass(frozen=True)
@@ -136,7 +136,7 @@ class Batch:
     advantage: Tensor
     returns: Tensor
 
-
+# %% ../notebooks/04_ppo.ipynb #batch-stack
 def batch(rows: list[tuple]) -> tuple[Views, Batch]:
     """Stack decisions: what was seen, and the rest."""
     views, *parts = zip(*rows)
@@ -168,6 +168,7 @@ def objective(b: Batch, logits: Tensor, value: Tensor, config: PPOConfig,
     """
     log_p = log_policy(logits, b.legal)
     log_ratio = at(log_p, b.choice) - b.log_prob
+    # the three parts of (4.6)
     actor = ppo_loss(log_ratio, b.advantage, config.clip_coef)
     critic = (value - b.returns).square().mean() / 2
     kl = (log_ratio.exp() - 1 - log_ratio).mean()  # the estimator k3 (Schulman 2020)
@@ -193,7 +194,7 @@ def descend(agent: Agent, optimizer: torch.optim.Optimizer, loss: Tensor,
     nn.utils.clip_grad_norm_(agent.parameters(), max_grad_norm)
     optimizer.step()
 
-
+# %% ../notebooks/04_ppo.ipynb #mean-of
 def mean_of(metrics: list[dict[str, float]]) -> dict[str, float]:
     """The mean of each metric."""
     return {name: sum(m[name] for m in metrics) / len(metrics) for name in metrics[0]}

@@ -175,7 +175,7 @@ class States(torch.autograd.Function):
     def forward(ctx, gates, rows, turn, sizes):
         z, c = gates.chunk(2, 1)
         z, c = torch.sigmoid(z), tanh(c)
-        a, b = half_rows(1 - z, rows), half_rows(z * c, rows)
+        a, b = half_rows(1 - z, rows), half_rows(c, rows)
         h = scan_(a, b, sizes)
         ctx.save_for_backward(z, c, a, h)
         ctx.rows, ctx.turn, ctx.sizes = rows, turn, sizes
@@ -196,8 +196,8 @@ def gates_back(grad, z, c, a, h, rows, turn, sizes):
         return halves.index_add_(0, rows, d.view(len(rows), -1)).view_as(z)
 
     d_a, d_b = put_back(before.mul_(g)), put_back(g)
-    d_z = d_b.mul(c).sub_(d_a).mul_(z).mul_(1 - z)
-    return torch.cat((d_z, d_b.mul_(z).mul_(1 - c * c)), 1), None, None, None
+    d_z = d_a.neg_().mul_(z).mul_(1 - z)
+    return torch.cat((d_z, d_b.mul_(1 - c * c)), 1), None, None, None
 
 # %% ../notebooks/10_speed.ipynb #encode
 def encode(agent: Agent, texts: Texts) -> Tensor:
@@ -226,7 +226,8 @@ def sweep(layer: nn.Module, x: Tensor, texts: Texts, window: Tensor | None) -> T
     rows = texts.turn
     if window is not None:
         rows = 2 * window.index_select(0, rows // 2) + rows % 2
-    return layer.out(States.apply(layer.gates(x), rows, texts.turn, texts.sizes))
+    h = States.apply(layer.gates(x), rows, texts.turn, texts.sizes)
+    return layer.out(tanh(h))
 
 # %% ../notebooks/10_speed.ipynb #read
 def read(agent: Agent, texts: Texts) -> tuple[Tensor, Tensor]:

@@ -59,8 +59,8 @@ class TrainingConfig:
     judge_every: int = 20_000         #: decisions between judgements
     judge_problems: int = 50          #: fresh problems of each milestone in a judgement
     exam_problems: int = 1_000        #: held-out problems of each exam in the record
-    agent: AgentConfig = field(default_factory=AgentConfig)  #: sizes of the network
-    ppo: PPOConfig = field(default_factory=PPOConfig)        #: settings of PPO
+    agent: AgentConfig = AgentConfig(slots=4)                #: sizes of the network
+    ppo: PPOConfig = PPOConfig()                             #: settings of PPO
 
     def __post_init__(self):
         names = tuple(level.name for level in check_levels(self.ladder))
