@@ -24,7 +24,7 @@ from mna.batched import pack_problems
 from mna.evaluation import paper
 from mna.language import MNAError, slots_left_to_right, slots_needed
 from mna.speed import FAST, play
-from mna.training import PROFILES, load_agent, read_json, train, write_whole
+from mna.training import PROFILES, load_agent, train, write_whole
 
 ROOT = Path(__file__).parent.parent
 RESULTS, BUILD = ROOT / "results", ROOT / "_build"
@@ -55,21 +55,27 @@ def worksheet_kept():
 
 
 def arm(profile: str, seeds: int, why: str, world=nullcontext, **changes) -> dict:
+    """Runs of a profile, some of its settings changed; changed ones get fewer exams."""
     config = replace(PROFILES[profile], **changes)
-    return dict(config=config, seeds=SEEDS[:seeds], why=why, world=world)
+    return dict(config=config, seeds=SEEDS[:seeds], why=why, world=world,
+                whole=not changes and world is nullcontext)
 
 
 ARMS = {
     "full": arm("full", 5, "the agent that ships is the first of these"),
     "seed": arm("seed", 10, "the headline"),
-    "answer_only": arm("seed", 3, "nothing is paid but the right answer", shaping=0.0),
-    "no_early_end": arm("seed", 3, "practice goes on after a call off the tree",
-                        early_end=False),
-    "worksheet_kept": arm("seed", 5, "the worksheet is not rewritten", worksheet_kept),
-    "answer_only_full": arm("full", 5, "the right answer alone, the whole budget",
+    "answer_only_full": arm("full", 5, "nothing is paid but the right answer",
                             shaping=0.0),
-    "no_early_end_full": arm("full", 2, "and no early end", shaping=0.0,
-                             early_end=False),
+    "no_early_end_full": arm("full", 2, "the same, and practice goes on after a call "
+                             "off the tree", shaping=0.0, early_end=False),
+    "worksheet_kept": arm("seed", 10, "the worksheet is not rewritten", worksheet_kept),
+    "hardest_only": arm("seed", 10, "no curriculum: one level from the start",
+                        ladder=("mixed10",)),
+    "answer_only": arm("seed", 10, "nothing is paid but the right answer", shaping=0.0),
+    "answer_only_hardest": arm("seed", 10, "the same without a curriculum",
+                               shaping=0.0, ladder=("mixed10",)),
+    "no_early_end": arm("seed", 10, "practice goes on after a call off the tree",
+                        early_end=False),
 }
 
 
@@ -104,19 +110,24 @@ def tight(agent, slots: int, problems: int) -> dict:
                 only_planned_right=int(right[planned].sum()))
 
 
-def measure(agent, problems: int) -> dict:
-    """All exams of one agent."""
-    exams = {f"{family}{n}": exam(agent, f"{family}{n}", problems)
-             for family in FAMILIES for n in COUNTS}
-    needs = [slots_needed(p) for p in drawn("mixed32", problems)[0]]
-    solvable = torch.tensor(needs) <= 3
-    packed = drawn("mixed32", problems)[1]
-    three = play(agent, packed, greedy=True, keep=False,
-                 slots=torch.full((len(needs),), 3))
+def measure(agent, problems: int, whole: bool) -> dict:
+    """Exams of one agent: all, or those that an ablation is judged by."""
+    names = [f"{family}{n}" for family in FAMILIES for n in COUNTS
+             if whole or n == 10 or family == "mixed"]
+    exams = {name: exam(agent, name, problems) for name in names}
+    return dict(exams=exams) | (memory(agent, exams, problems) if whole else {})
+
+
+def memory(agent, exams: dict, problems: int) -> dict:
+    """Where slots bind: 32 numbers, with all slots and with three; tight ones at 16."""
+    asked, packed = drawn("mixed32", problems)
+    solvable = torch.tensor([slots_needed(p) <= 3 for p in asked])
     wrong = set(exams["mixed32"]["wrong"])
-    solved = [ok for i, ok in enumerate(solvable.tolist()) if i not in wrong]
-    return dict(exams=exams, mixed32_solvable=int(solvable.sum()),
-                mixed32_solvable_right=sum(solved),
+    with_all = [ok for i, ok in enumerate(solvable.tolist()) if i not in wrong]
+    three = play(agent, packed, greedy=True, keep=False,
+                 slots=torch.full((len(asked),), 3))
+    return dict(mixed32_solvable=int(solvable.sum()),
+                mixed32_solvable_right=sum(with_all),
                 mixed32_solvable_right_with_3=int(three[solvable].sum()),
                 tight=[tight(agent, k, problems) for k in (1, 2, 3)])
 
@@ -132,8 +143,8 @@ def work(name: str, seed: int, problems: int, decisions: int | None,
     with ARMS[name]["world"]():
         if not (out / "record.json").exists():
             train(config, out, (out / "run.safetensors").exists(), FAST, quiet=True)
-        record = read_json(out / "record.json")
-        found = measure(load_agent(out), problems)
+        record = json.loads((out / "record.json").read_text())
+        found = measure(load_agent(out), problems, ARMS[name]["whole"])
     return dict(arm=name, **{k: record[k] for k in KEPT}, **found,
                 cpu_seconds=round(time.process_time() - begin, 1))
 
@@ -189,7 +200,7 @@ def make(todo: list[tuple[str, int]], path: Path, agents: Path, jobs: int,
 
 def close_ups(agents: Path, path: Path, smoke: bool) -> None:
     """What the first agent of each main arm is asked besides; those there stay."""
-    found = read_json(path) if path.exists() else {}
+    found = json.loads(path.read_text()) if path.exists() else {}
     for name in ("full", "seed"):
         folder = agents / f"{name}{SEEDS[0]}"
         if name not in found and (folder / "record.json").exists():

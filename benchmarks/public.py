@@ -8,24 +8,26 @@ two packages that draw problems.
 """
 
 import argparse
+import json
 import platform
 import sys
 import time
-from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from benchmarks.public_sets import SOURCES, Item, ProblemSet
+from mna import evaluation
 from mna.evaluation import UNSURE, confidence, unlike_practice
 from mna.language import MNAError, Problem, Value, held_out, parse
 from mna.network import Agent
 from mna.ppo import play
-from mna.training import commit, load_agent, one_thread, read_json, write_json
+from mna.training import commit, load_agent, one_thread, write_json
 
 CHUNK = 256  # problems that are played side by side
 PACKAGES = ("mathematics_dataset", "reasoning-gym", "sympy", "torch", "numpy")
@@ -87,12 +89,9 @@ def warned(found: list[Answer], right: bool) -> float | None:
 
 def auc(found: list[Answer]) -> float | None:
     """The chance that a right answer was given with more confidence than a wrong one."""
-    wrong = sorted(answer.confidence for answer in found if not answer.right)
-    right = [answer.confidence for answer in found if answer.right]
-    if not wrong or not right:
-        return None
-    below = sum(bisect_left(wrong, sure) + bisect_right(wrong, sure) for sure in right) / 2
-    return share(below, len(right) * len(wrong))
+    area = evaluation.auc(np.array([answer.confidence for answer in found]),
+                          np.array([answer.right for answer in found]))
+    return None if area is None else round(area, 4)
 
 
 def practicable(problem: Problem) -> bool:
@@ -141,7 +140,7 @@ def installed(name: str) -> str:
 
 def circumstances(checkpoint: str, problems: int, seed: int) -> dict:
     """How the numbers were made: of which agent, with what."""
-    told = read_json(Path(checkpoint) / "agent.json")
+    told = json.loads((Path(checkpoint) / "agent.json").read_text())
     return dict(
         agent={name: told.get(name) for name in ("decisions", "seed", "mna", "practised")},
         problems=problems, seed=seed, commit=commit(), python=platform.python_version(),

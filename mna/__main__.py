@@ -3,19 +3,18 @@
 import argparse
 import json
 import os
-import stat
 import sys
 from collections.abc import Iterator
 from contextlib import suppress
+from itertools import count
 from pathlib import Path
 from types import SimpleNamespace
 from typing import BinaryIO
 
-from mna.language import MNAError, parse
+from mna.language import MNAError, check_number, check_seed, parse
 
 EXIT = ("exit codes: 0 done; 1 a line of --file could not be read; 2 bad input; "
         "130 Ctrl-C; 141 whoever read the output has stopped reading")
-TOGETHER = 64      # lines of a file that are answered together, at most
 MOST = 100_000     # problems of an exam
 WIDEST = 300       # characters of a message
 
@@ -32,57 +31,49 @@ class Arguments(argparse.ArgumentParser):
         print(self.format_help(), end="", file=file)  # argparse hides a full disk
 
 
+def folder(text: str) -> str:
+    """A folder that was named; not "", as an unset variable gives."""
+    if not text.strip():
+        raise argparse.ArgumentTypeError("is empty; name a folder")
+    return text
+
+
+FOLDER = dict(metavar="FOLDER", type=folder)
+AGENT = dict(FOLDER, help="an agent; else the shipped")
+SOLVE = {
+    "problem": dict(nargs="?", help="such as '(7*3+4)-(5*8)', '3x+4=19'"),
+    "--file": dict(help="one problem on each line; - is standard input"),
+    "--json": dict(action="store_true", help="a JSON object a problem"),
+    "--checkpoint": AGENT}
+TRAIN = {
+    "--profile": dict(default="seed", help="smoke, seed or full"),
+    "--seed": dict(type=int, default=0, help="0 to 4294967295"),
+    "--decisions": dict(type=int, help="the budget; else the profile's"),
+    "--resume": dict(action="store_true", help="go on with the run in --out"),
+    "--out": dict(FOLDER, required=True, help="for agent, log, checkpoint and record")}
+EVALUATE = {
+    "checkpoint": dict(AGENT, nargs="?"),
+    "--levels": dict(help="with commas between: mixed10,plain16"),
+    "--problems": dict(type=int, default=1000, help=f"of each level, up to {MOST}"),
+    "--seed": dict(type=int, default=0, help="of the problems"),
+    "--json": dict(action="store_true", help="one JSON object")}
+
+
 def arguments() -> Arguments:
     """The parser of the command line."""
     parser = Arguments(prog="python -m mna", description="Model-native agents.",
                        epilog=EXIT, allow_abbrev=False)
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-
-    def command(name: str, what: str, run) -> Arguments:
+    for name, what, run, options in (
+            ("solve", "solve problems and show each call", run_solve, SOLVE),
+            ("train", "train an agent", run_train, TRAIN),
+            ("evaluate", "accuracy on held-out structures", run_evaluate, EVALUATE)):
         made = commands.add_parser(name, help=what, description=what, epilog=EXIT,
                                    allow_abbrev=False)
         made.set_defaults(run=run)
-        return made
-
-    add_solve(command("solve", "solve problems and show each call", run_solve))
-    add_train(command("train", "train an agent", run_train))
-    add_evaluate(command("evaluate", "accuracy on held-out structures", run_evaluate))
+        for option, more in options.items():
+            made.add_argument(option, **more)
     return parser
-
-
-def add_solve(solve: Arguments) -> None:
-    solve.add_argument("problem", nargs="?", help="such as '(7*3+4)-(5*8)', '3x+4=19'")
-    solve.add_argument("--file", help="one problem on each line; - is standard input")
-    solve.add_argument("--json", action="store_true", help="a JSON object a problem")
-    solve.add_argument("--checkpoint", metavar="FOLDER",
-                       help="an agent; else the shipped")
-
-
-def add_train(train: Arguments) -> None:
-    train.add_argument("--profile", default="seed", help="smoke, seed or full")
-    train.add_argument("--seed", type=int, default=0, help="0 to 4294967295")
-    train.add_argument("--decisions", type=int, help="the budget; else the profile's")
-    train.add_argument("--resume", action="store_true",
-                       help="go on with the run in --out")
-    train.add_argument("--out", required=True, metavar="FOLDER",
-                       help="for agent, log, checkpoint and record")
-
-
-def add_evaluate(judge: Arguments) -> None:
-    judge.add_argument("checkpoint", nargs="?", metavar="FOLDER",
-                       help="an agent; else the shipped")
-    judge.add_argument("--levels", help="with commas between: mixed10,plain16")
-    judge.add_argument("--problems", type=int, default=1000,
-                       help=f"of each level, up to {MOST}")
-    judge.add_argument("--seed", type=int, default=0, help="of the problems")
-    judge.add_argument("--json", action="store_true", help="one JSON object")
-
-
-def named(folder: str | None, option: str) -> str | None:
-    """A folder that was named. Raises MNAError for "", as an unset variable gives."""
-    if folder is not None and not folder.strip():
-        raise MNAError(f"{option} is empty; name a folder")
-    return folder
 
 
 # ---------------------------------------------------------------- solve
@@ -92,23 +83,14 @@ def opened(name: str) -> BinaryIO:
         if sys.stdin is None:
             raise MNAError("standard input is closed; name a text file")
         return sys.stdin.buffer
+    if not os.path.isfile(name):  # a pipe without a writer would never end
+        raise MNAError(f"{name!r} is no file that can be read; name a text file, or - "
+                       "for standard input")
     try:
-        if not stat.S_ISREG(os.stat(name).st_mode):
-            raise MNAError(f"{name!r} is no file; name a text file, or - for standard "
-                           "input")
         return open(name, "rb")
-    except (OSError, ValueError) as error:
-        if isinstance(error, MNAError):
-            raise
-        raise MNAError(f"{name!r} can't be read ({error}); name a text file") from None
-
-
-def read_some(source: BinaryIO) -> bytes:
-    """What is there to read, at most 4096 bytes; nothing at the end."""
-    try:
-        return source.read1(4096)
     except OSError as error:
-        raise MNAError(f"the input can't be read ({error.strerror})") from None
+        raise MNAError(f"{name!r} can't be read ({error.strerror}); name another text "
+                       "file") from None
 
 
 def lines_of(source: BinaryIO) -> Iterator[list[tuple[int, str]]]:
@@ -116,17 +98,16 @@ def lines_of(source: BinaryIO) -> Iterator[list[tuple[int, str]]]:
 
     So a line that somebody types is answered before the next one is read.
     """
-    rest, number, data = b"", 0, b"start"
-    while data:
-        data = read_some(source)
-        *lines, rest = (rest + data).split(b"\n") if data else (rest, b"")
-        found = []
-        for line in lines:
-            number += 1
-            text = line.decode("utf-8-sig" if number == 1 else "utf-8", "replace")
-            if text.strip():
-                found.append((number, text.strip()))
-        yield from (found[i:i + TOGETHER] for i in range(0, len(found), TOGETHER))
+    rest, numbers = b"", count(1)
+    while rest is not None:
+        try:
+            data = source.read1(1024)
+        except OSError as error:
+            raise MNAError(f"the input can't be read ({error.strerror})") from None
+        *lines, rest = (rest + data).split(b"\n") if data else (rest, None)
+        found = [(n, line.decode("utf-8-sig" if n == 1 else "utf-8", "replace").strip())
+                 for line, n in zip(lines, numbers)]
+        yield [(n, text) for n, text in found if text]
 
 
 def mistake(number: int, text: str) -> dict | None:
@@ -161,30 +142,29 @@ def run_solve(args: SimpleNamespace) -> int:
     if (args.problem is None) == (args.file is None):
         raise MNAError("give either a problem or --file, and not both: "
                        "python -m mna solve '(7*3+4)-(5*8)'")
-    folder = named(args.checkpoint, "--checkpoint")
-    source = None if args.file is None else opened(args.file)
-    if source is None:
+    if args.file is None:
         parse(args.problem)  # before torch is loaded: a mistake is told at once
+    source = None if args.file is None else opened(args.file)
     from mna.evaluation import solve
     from mna.training import load_agent, one_thread
-    agent = load_agent(folder)
+    agent = load_agent(args.checkpoint)
     with one_thread():
-        if source is None:
-            show(solve(args.problem, agent), args.json)
-            return 0
-        return solve_lines(source, args.json, lambda texts: solve(texts, agent))
+        if source is not None:
+            return solve_lines(source, args.json, lambda texts: solve(texts, agent))
+        show(solve(args.problem, agent), args.json)
+    return 0
 
 
 def solve_lines(source: BinaryIO, as_json: bool, solve) -> int:
     """Answer the lines of a file in their order; a bad one withholds none."""
     code = 0
     for lines in lines_of(source):
-        wrong = [mistake(number, text) for number, text in lines]
-        good = [text for (_, text), bad in zip(lines, wrong, strict=True) if not bad]
-        answers = iter(solve(good) if good else [])
-        for bad in wrong:
-            show(bad or next(answers), as_json)
-            code = 1 if bad else code
+        found = {number: mistake(number, text) for number, text in lines}
+        good = {number: text for number, text in lines if not found[number]}
+        found.update(zip(good, solve(good.values())))
+        for one in found.values():
+            show(one, as_json)
+        code = 1 if len(good) < len(found) else code
     return code
 
 
@@ -198,33 +178,29 @@ def table(exams: dict[str, float], chance: dict[str, float]) -> str:
 
 def run_train(args: SimpleNamespace) -> int:
     """Train an agent, or go on with it."""
-    out = named(args.out, "--out")
     from mna.speed import FAST
     from mna.training import from_profile, train
     changes = {} if args.decisions is None else dict(decisions=args.decisions)
     config = from_profile(args.profile, seed=args.seed, **changes)
-    found = train(config, out, args.resume, FAST, quiet=sys.stderr is None)
+    found = train(config, args.out, args.resume, FAST, quiet=sys.stderr is None)
     print(table(found["exams"], found["random"]))
     print(f"{found['decisions']:,} decisions in {found['seconds']} s; the agent is in "
-          f"{out}")
+          f"{args.out}")
     return 0
 
 
 def run_evaluate(args: SimpleNamespace) -> int:
     """Examine an agent."""
-    if not 1 <= args.problems <= MOST:
-        raise MNAError(f"--problems {args.problems}: give a number from 1 to {MOST}")
-    folder = named(args.checkpoint, "FOLDER")
+    n, seed = check_number("--problems", args.problems, 1, MOST), check_seed(args.seed)
     from mna.problems import check_levels
     from mna.speed import FAST
-    from mna.training import BY_CHANCE, EXAMS, check_seed, exam, load_agent, one_thread
+    from mna.training import BY_CHANCE, EXAMS, exam, load_agent, one_thread
     names = EXAMS if args.levels is None else args.levels.split(",")
     check_levels(names, "test")
-    check_seed(args.seed)
-    agent, n = load_agent(folder), args.problems
+    agent = load_agent(args.checkpoint)
     with one_thread():
-        found = exam(agent, names, n, args.seed, FAST)
-        chance = exam(agent, names, min(n, BY_CHANCE), args.seed, FAST, greedy=False,
+        found = exam(agent, names, n, seed, FAST)
+        chance = exam(agent, names, min(n, BY_CHANCE), seed, FAST, greedy=False,
                       uniform=True)
     both = dict(exams=found, random=chance)
     print(json.dumps(both) if args.json else table(found, chance))
@@ -264,11 +240,9 @@ def forget_output() -> None:
 
 def command(argv: list[str] | None, args: SimpleNamespace) -> int:
     """Run one command. args: filled in, so that the caller knows what was asked for."""
-    try:
-        vars(args).update(vars(arguments().parse_args(argv)))
-        code = args.run(args)
-    except SystemExit as asked:  # --help
-        code = asked.code or 0
+    code = 0
+    with suppress(SystemExit):  # of --help, when it has printed
+        code = arguments().parse_args(argv, args).run(args)
     if sys.stdout is not None:
         sys.stdout.flush()
     return code

@@ -6,11 +6,11 @@
 __all__ = ['PAD', 'NUMBER', 'X', 'PLUS', 'MINUS', 'TIMES', 'DIVIDE', 'NEGATIVE', 'OPEN', 'CLOSE', 'BAR', 'BAR_END', 'EQUALS',
            'SYMBOLS', 'MAX_TOKENS', 'MAX_NUMBERS', 'MAX_CHARACTERS', 'MAX_DIGITS', 'SAME', 'SENTENCE', 'DIGITS',
            'REWRITTEN', 'REFUSED', 'TOKEN', 'MISPLACED', 'CLOSING', 'MNAError', 'Undefined', 'refuse', 'quoted',
-           'Value', 'lowest', 'value_text', 'form_text', 'brief', 'product', 'ratio', 'combined', 'root', 'fraction',
-           'sign', 'mixed_number', 'power', 'tidied_text', 'tidied_signs', 'tokens_of', 'check_tokens', 'number_value',
-           'Reader', 'read_sum', 'read_product', 'value_follows', 'read_value', 'read_group', 'read_all',
-           'refuse_equality', 'worked_out', 'part_worked_out', 'Problem', 'parse', 'written', 'number_text', 'held_out',
-           'slots', 'slots_needed', 'slots_left_to_right']
+           'check_number', 'check_seed', 'Value', 'lowest', 'value_text', 'form_text', 'brief', 'product', 'ratio',
+           'combined', 'root', 'fraction', 'sign', 'mixed_number', 'power', 'tidied_text', 'tidied_signs', 'tokens_of',
+           'check_tokens', 'number_value', 'Reader', 'read_sum', 'read_product', 'value_follows', 'read_value',
+           'read_group', 'read_all', 'refuse_equality', 'worked_out', 'part_worked_out', 'Problem', 'parse', 'written',
+           'number_text', 'held_out', 'slots', 'slots_needed', 'slots_left_to_right']
 
 # %% ../notebooks/a_language.ipynb #imports
 import re
@@ -19,6 +19,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
 from math import gcd
+from numbers import Integral
 from typing import ClassVar, NoReturn
 
 # %% ../notebooks/a_language.ipynb #errors
@@ -40,6 +41,19 @@ def quoted(text: str, most=60) -> str:
     """A text as a message quotes it: in one line, in at most so many characters."""
     shown = repr(text[:most + 1])
     return shown if len(shown) <= most else f"{shown[:most - 4]}...{shown[0]}"
+
+# %% ../notebooks/a_language.ipynb #check-number
+def check_number(name: str, n, low, high, kind=Integral) -> int | float:
+    """n as an int or a float, if it is one from low to high; raises MNAError if not."""
+    if isinstance(n, bool) or not (isinstance(n, kind) and low <= n <= high):
+        rule = f"a {'whole ' * (kind is Integral)}number from {low} to {high}"
+        raise MNAError(f"{name} = {quoted(repr(n))[1:-1]} is not {rule}; give one")
+    return int(n) if kind is Integral else float(n)
+
+
+def check_seed(seed) -> int:
+    """A seed, if it has 32 bits. Raises MNAError if not."""
+    return check_number("seed", seed, 0, 2 ** 32 - 1)
 
 # %% ../notebooks/a_language.ipynb #tokens
 (PAD, NUMBER, X, PLUS, MINUS, TIMES, DIVIDE, NEGATIVE,

@@ -4,20 +4,19 @@
 
 # %% auto #0
 __all__ = ['PRACTISED', 'EXAMINED', 'LIMIT', 'HIGHEST', 'PARENS', 'SIGNS', 'BARS', 'OFTEN_ONCE', 'RECIPES', 'LEVELS', 'SHAPES',
-           'USUAL', 'TIGHTNESS', 'AROUND', 'Recipe', 'check_count', 'Level', 'find_level', 'check_levels', 'usual_left',
+           'USUAL', 'TIGHTNESS', 'AROUND', 'Recipe', 'Level', 'levels_of', 'find_level', 'check_levels', 'usual_left',
            'left_count', 'left_unknowns', 'Style', 'wrapped', 'grow', 'write', 'plant', 'shows', 'attempt', 'draw',
            'every_tree', 'every_structure']
 
 # %% ../notebooks/b_problems.ipynb #imports
 import random
-import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import product
 
 from .language import (
     BAR, BAR_END, CLOSE, MAX_TOKENS, NEGATIVE, NUMBER, OPEN, SYMBOLS, X, MNAError,
-    Problem, Undefined, Value, held_out, worked_out, written)
+    Problem, Undefined, Value, held_out, quoted, worked_out, written)
 
 # %% ../notebooks/b_problems.ipynb #constants
 PRACTISED, EXAMINED = 10, 32  # the most numbers of a problem in practice, in an exam
@@ -39,11 +38,17 @@ class Recipe:
     needs: int | None = None    # token that each has; OPEN: parentheses not needed
     operators: str = "+++---***//"  # drawn
     practised: bool = True      # else it is for exams only
+    most: int = EXAMINED        # numbers
+
+    @property
+    def counts(self) -> range:
+        """The number counts that its levels have."""
+        return range(self.fewest, self.most + 1)
 
 # %% ../notebooks/b_problems.ipynb #recipes
 OFTEN_ONCE = (1, 1, 1, 2, 2, 3, 4)
 RECIPES = {
-    "add": Recipe("single-step addition", 2, operators="+"),
+    "add": Recipe("single-step addition", 2, operators="+", most=2),
     "expr": Recipe("order of work: precedence, depth, memory", 2, parens=0.3),
     "signs": Recipe("unary minus, told from subtraction", parens=0.3, signs=1,
                     needs=NEGATIVE),
@@ -60,36 +65,26 @@ RECIPES = {
                         parens=0.3, practised=False),
 }
 
-# %% ../notebooks/b_problems.ipynb #check-count
-def check_count(kind: str, numbers: int) -> None:
-    """Raises MNAError for a kind that does not exist, or a count it does not have."""
-    if kind not in RECIPES:
-        raise MNAError(f"{kind!r} is no kind of level; kinds: {', '.join(RECIPES)}")
-    fewest, most = RECIPES[kind].fewest, 2 if kind == "add" else EXAMINED
-    if not fewest <= numbers <= most:
-        raise MNAError(f"a level {kind!r} of {numbers} numbers does not exist; "
-                       f"it has {fewest} to {most}")
-
 # %% ../notebooks/b_problems.ipynb #level
 @dataclass(frozen=True)
 class Level:
-    """Problems of one kind and number count; unknowns count each time that they stand.
-
-    Raises MNAError for a kind that does not exist, or a count that it does not have.
-    """
+    """Problems of one kind and number count; an unknown counts wherever it stands."""
     kind: str
     numbers: int
 
     def __post_init__(self):
-        check_count(self.kind, self.numbers)
-
-    @property
-    def name(self) -> str:
-        return "add" if self.kind == "add" else f"{self.kind}{self.numbers}"
+        if self.kind not in RECIPES or self.numbers not in self.recipe.counts:
+            raise MNAError(f"{self.kind!r} of {self.numbers} numbers is no level; "
+                           f"kinds: {', '.join(RECIPES)}")
 
     @property
     def recipe(self) -> Recipe:
         return RECIPES[self.kind]
+
+    @property
+    def name(self) -> str:
+        only = len(self.recipe.counts) == 1  # then the kind alone is its name
+        return self.kind if only else f"{self.kind}{self.numbers}"
 
     @property
     def practised(self) -> bool:
@@ -97,24 +92,23 @@ class Level:
         return self.recipe.practised and self.numbers <= PRACTISED
 
 # %% ../notebooks/b_problems.ipynb #levels
-LEVELS: dict[str, Level] = {level.name: level for level in [
-    Level(kind, n) for kind, recipe in RECIPES.items() if recipe.practised
-    for n in range(recipe.fewest, 3 if kind == "add" else PRACTISED + 1)]}
+def levels_of(kind: str) -> list[Level]:
+    """All levels of a kind, in practice or in exams."""
+    return [Level(kind, n) for n in RECIPES[kind].counts]
+
+
+LEVELS: dict[str, Level] = {level.name: level for kind in RECIPES
+                            for level in levels_of(kind) if level.practised}
 
 # %% ../notebooks/b_problems.ipynb #find
 def find_level(name: str) -> Level:
     """The level of a name, as in LEVELS, or plain16. Raises MNAError for others."""
-    if name in LEVELS:
-        return LEVELS[name]
-    parts = re.fullmatch(r"([a-z]+)(\d{1,3})", str(name))
-    if parts and parts[1] in RECIPES and parts[1] != "add":
-        return Level(parts[1], int(parts[2]))
-    first = ", ".join(f"{kind}{recipe.fewest} … {kind}{PRACTISED}"
-                      for kind, recipe in RECIPES.items()
-                      if recipe.practised and kind != "add")
-    exams = ", ".join(kind for kind, recipe in RECIPES.items() if not recipe.practised)
-    raise MNAError(f"level {name!r} does not exist; levels: add, {first}; exams: "
-                   f"{exams} and all but add, up to {EXAMINED} numbers, as in plain16")
+    known = {level.name: level for kind in RECIPES for level in levels_of(kind)}
+    if name in known:
+        return known[name]
+    ends = [(levels_of(kind)[0].name, levels_of(kind)[-1].name) for kind in RECIPES]
+    ends = ", ".join(" … ".join(dict.fromkeys(pair)) for pair in ends)
+    raise MNAError(f"level {quoted(str(name))} does not exist; levels: {ends}")
 
 # %% ../notebooks/b_problems.ipynb #check-levels
 def check_levels(levels: Iterable[Level | str], split: str = "train") -> list[Level]:

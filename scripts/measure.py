@@ -3,8 +3,10 @@
     python scripts/measure.py        (make measure)
 
 Words are those of the prose, lines those of the code that are not blank; the set-up cell
-counts nowhere. Reading takes a minute for 200 words or 15 lines; what is folded away and
-the exercises do not count in it. tests/test_form.py keeps what must never slip.
+counts nowhere. In modules the lines `# %%`, which nbdev writes above each cell, do not
+count either; their totals are of chapters 1 to 6, and of all but the exercises' checks.
+Reading takes a minute for 200 words or 15 lines; what is folded away and the exercises do
+not count in it. tests/test_form.py keeps what must never slip.
 """
 
 import ast
@@ -24,6 +26,7 @@ COLUMNS, CELL = 88, 25  # the widest line and the longest cell of code
 WORDS, LINES = 700, 120  # of chapter 0, before something learns
 FOLDED = {"setup", "hide-input", "hide-cell", "remove-input", "remove-cell"}
 PARTS = ("exercise", "starter", "solution")  # the tags of an exercise's three cells
+CORE = ("environments", "network", "memory", "ppo", "curriculum", "training")  # 1 to 6
 FAMILIES = {"Enum", "IntEnum", "Flag", "IntFlag", "StrEnum", "Function"}  # may be deeper
 
 
@@ -45,8 +48,9 @@ def words_in(markdown):
 
 
 def lines_in(code):
-    """The number of lines that are not blank."""
-    return sum(bool(line.strip()) for line in code.splitlines())
+    """The number of lines that are neither blank nor nbdev's mark of a cell."""
+    lines = map(str.strip, code.splitlines())
+    return sum(bool(line) and not line.startswith("# %%") for line in lines)
 
 
 def percentile(values, share):
@@ -159,8 +163,8 @@ def in_order(root=ROOT):
 
 
 def modules(root=ROOT):
-    """The modules of the package."""
-    return sorted((root / "mna").glob("[!_]*.py"))
+    """The modules of the package, but for nbdev's index of names."""
+    return sorted(set((root / "mna").glob("*.py")) - {root / "mna/_modidx.py"})
 
 
 def bases_in(code):
@@ -230,7 +234,14 @@ def exercise_row(name, parts, checks):
 def module_row(path, package):
     code = path.read_text()
     deep = max(depths(code, package).values(), default=0)
-    return path.stem, f"{len(code.splitlines()):,}", len(bases_in(code)), deep or "–"
+    return path.stem, f"{lines_in(code):,}", len(bases_in(code)), deep or "–"
+
+
+def totals(root=ROOT):
+    """Lines of what chapters 1 to 6 export, and of all modules without the checks."""
+    lines = {path.stem: lines_in(path.read_text()) for path in modules(root)}
+    return (sum(lines.get(name, 0) for name in CORE),
+            sum(n for name, n in lines.items() if name != "checks"))
 
 
 def table(head, rows):
@@ -250,8 +261,8 @@ def main():
     print(table(CHAPTER, map(chapter_row, chapters)), end="\n\n")
     print(table(EXERCISE, (exercise_row(*row) for row in exercises)), end="\n\n")
     print(table(MODULE, (module_row(path, package) for path in modules())))
-    lines = sum(len(path.read_text().splitlines()) for path in modules())
-    print(f"{lines:,} lines in all")
+    core, every = totals()
+    print(f"{core:,} lines in chapters 1 to 6, {every:,} in all without checks")
 
 
 if __name__ == "__main__":

@@ -2,29 +2,17 @@
 
 import numpy as np
 import pytest
+from chapter import defined
 
-from mna import evaluation
 from mna.environments import Arithmetic
-from mna.evaluation import (
-    Claim,
-    Deceived,
-    Unwritten,
-    Wiped,
-    auc,
-    claims,
-    exact,
-    interval,
-    marks,
-    only_planned,
-    paper,
-    solve,
-    unlike_practice,
-    with_desk,
-)
+from mna.evaluation import auc, exact, interval, marks, paper, seeing, solve, unlike_practice, wiped
 from mna.language import MNAError, Value, held_out, parse, slots_left_to_right, slots_needed
 from mna.network import CROSSED, AgentConfig
 from mna.ppo import play
 from mna.training import make_agent
+
+CHAPTER = defined("07_evaluation", "records", "claim", "claims-exams", "claims-general", "claims-memory",
+                  "claims-others", "claims-rest", "unwritten", "late", "only-planned")
 
 
 @pytest.fixture(scope="module")
@@ -79,20 +67,20 @@ def test_seeds_that_differ_make_an_interval_wide():
     (0.9, 95, False, "held"), (0.96, 95, False, "failed"), (0.94, 95, True, "failed"),
     (0.85, 95, True, "held"), (0.95, 95, False, "held")])  # fmt: skip
 def test_a_claim_is_held_against_its_bar(bar, right, low, verdict):
-    assert Claim("…", bar, (evaluation.marked(right, 100),), low).verdict == verdict
+    assert CHAPTER.Claim("…", bar, (CHAPTER.marked(right, 100),), low).verdict == verdict
 
 
 @pytest.mark.parametrize("marks, verdict", [
     ((40, 10), "held"), ((26, 24), "tied"), ((10, 40), "failed")])
 def test_a_comparison_can_be_tied(marks, verdict):
-    assert Claim("…", None, (np.repeat([1.0, -1.0], marks),)).verdict == verdict
-    assert Claim("…").verdict == "not yet measured"
+    assert CHAPTER.Claim("…", None, (np.repeat([1.0, -1.0], marks),)).verdict == verdict
+    assert CHAPTER.Claim("…").verdict == "not yet measured"
 
 
 def line(arm="full", seed=10, right=999):
     """A finished run, as `make evidence` writes it."""
     exams = {f"{family}{n}": dict(structures=1000, right=right, wrong=[])
-             for family in evaluation.ALL for n in (3, 5, 8, 10, 12, 16, 24, 32)}
+             for family in CHAPTER.ALL for n in (3, 5, 8, 10, 12, 16, 24, 32)}
     tight = [dict(slots=k, structures=100, right=90, solvable=95, left_to_right=60,
                   only_planned=35, only_planned_right=31) for k in (1, 2, 3)]
     return dict(arm=arm, seed=seed, budget=1, exams=exams, tight=tight,
@@ -103,28 +91,28 @@ def line(arm="full", seed=10, right=999):
 def test_the_worst_exam_counts():
     lines = [line(), line(seed=11)]
     lines[1]["exams"]["bars8"]["right"] = 500
-    runs = evaluation.exam_runs(lines, "full", "bars5", "bars8", "mixed10")
+    runs = CHAPTER.exam_runs(lines, "full", "bars5", "bars8", "mixed10")
     assert [run.mean() for run in runs] == [0.999, 0.5]
-    assert evaluation.exam_runs(lines, "seed", "bars5") == ()
+    assert CHAPTER.exam_runs(lines, "seed", "bars5") == ()
 
 
 def test_a_plan_is_compared_with_left_to_right_problem_by_problem():
-    (run,) = evaluation.tight_runs([line()], 2, over_simple=True)
+    (run,) = CHAPTER.tight_runs([line()], 2, over_simple=True)
     assert [(run == x).sum() for x in (1, -1, 0)] == [31, 1, 68]  # 90 - 60 = 31 - 1
-    (run,) = evaluation.tight_runs([line()], 2)
+    (run,) = CHAPTER.tight_runs([line()], 2)
     assert (run.sum(), len(run)) == (31, 35)
 
 
 def test_claims_without_records_are_not_measured(monkeypatch):
-    monkeypatch.setattr(evaluation, "records", lambda name: [] if name.endswith("l") else {})
-    assert {claim.verdict for claim in claims()} == {"not yet measured"}
+    monkeypatch.setattr(CHAPTER, "records", lambda name: [] if name.endswith("l") else {})
+    assert {claim.verdict for claim in CHAPTER.claims()} == {"not yet measured"}
 
 
 def test_claims_follow_their_records(monkeypatch):
     kept = {"evidence.jsonl": [line(), line("seed")], "public.json": {"sets": {
         "typed": dict(n=100, right=99), "textbook": dict(n=200, right=150)}}}
-    monkeypatch.setattr(evaluation, "records", lambda name: kept.get(name, {}))
-    told = {claim.says: claim.verdict for claim in claims()}
+    monkeypatch.setattr(CHAPTER, "records", lambda name: kept.get(name, {}))
+    told = {claim.says: claim.verdict for claim in CHAPTER.claims()}
     assert told["shipped: what people type"] == "failed"  # the worse of the two sets
     assert told["seed: everything mixed at 10 numbers, lower end"] == "held"
     assert told["full: 3 slots, what only a plan solves"] == "failed"
@@ -169,7 +157,7 @@ def test_values_for_json(value, told):
 # ---------------------------------------------------------------- lesions
 def test_a_wiped_slot_is_what_the_calculator_takes():
     agent = make_agent(AgentConfig(width=8, layers=(1,)), 0)
-    desk, problem = Wiped(agent.desk), parse("(1+2)*(3+4)")
+    desk, problem = wiped(agent).desk, parse("(1+2)*(3+4)")
     state, env = desk.start(problem), Arithmetic(problem)
     inner, named = agent.desk, agent.config.tools.index("ADD")
     for choice in (inner.first, named, inner.first + 1, inner.store, inner.slot):
@@ -184,28 +172,28 @@ def test_a_wiped_slot_is_what_the_calculator_takes():
 
 
 def test_a_sheet_that_is_not_rewritten_only_marks(agent):
-    desk = Unwritten(agent.desk)
-    state = desk.start(parse("(1+2)*3"))
+    other = CHAPTER.unwritten(agent)
+    state = other.desk.start(parse("(1+2)*3"))
     before = [token.kind for token in state.worksheet.tokens]
     state.worksheet.write("ADD", 1, 3, state.worksheet.tokens[1])
     after = [token.kind for token in state.worksheet.tokens]
     assert len(after) == len(before) and after[3] == CROSSED
     assert len(state.worksheet.values) == 2
-    marks(with_desk(agent, desk), paper("mixed3", 20))  # plays to the end
+    marks(other, paper("mixed3", 20))  # plays to the end
 
 
 @pytest.mark.parametrize("shift", [1, 2, 3])
 def test_a_wrong_stage_is_told_and_the_mask_stays(agent, shift):
-    desk, problem = Deceived(agent.desk, shift), parse("1+2*3")
-    true, told = (one.view(one.start(problem)) for one in (agent.desk, desk))
+    other, problem = seeing(agent, CHAPTER.late(shift)), parse("1+2*3")
+    true, told = (one.desk.view(one.desk.start(problem)) for one in (agent, other))
     assert told.stage == (true.stage + shift) % 4 and told.legal == true.legal
-    marks(with_desk(agent, desk), paper("mixed3", 20))
-    assert agent.desk is not desk
+    marks(other, paper("mixed3", 20))
+    assert agent.desk is not other.desk and other.encoder is agent.encoder
 
 
 # ---------------------------------------------------------------- tight memory
 def test_only_planned_is_what_no_left_to_right_order_can():
     problems = paper("plain10", 200)
     for slots in (1, 2):
-        found = only_planned(problems, slots)
+        found = CHAPTER.only_planned(problems, slots)
         assert found and all(slots_needed(p) <= slots < slots_left_to_right(p) for p in found)

@@ -8,7 +8,7 @@ import torch
 from test_evaluation import line
 
 from benchmarks import close_up, evidence
-from mna.evaluation import claims, confidence, paper, records
+from mna.evaluation import confidence, paper
 from mna.language import PAD
 from mna.network import AgentConfig
 from mna.ppo import play
@@ -53,7 +53,7 @@ def test_an_unknown_arm_is_one_line(tmp_path, capsys):
 def test_reported_seeds_are_not_those_of_tuning():
     reported = {seed for arm in evidence.ARMS.values() for seed in arm["seeds"]}
     assert not reported & set(evidence.TUNING)
-    assert {line["seed"] for line in records("evidence.jsonl")} <= reported
+    assert {line["seed"] for line in page.CHAPTER.records("evidence.jsonl")} <= reported
 
 
 @pytest.mark.parametrize("numbers", [1, 2])
@@ -80,7 +80,7 @@ def test_doubts_are_the_least_of_the_critic():
 
 # ---------------------------------------------------------------- pages
 def test_the_headline_names_budgets_intervals_and_losses():
-    told = page.headline([line("seed"), line("full")], claims())
+    told = page.headline([line("seed"), line("full")], page.CHAPTER.claims())
     assert "99.9 % (99.7 % to 100 %) at ten numbers" in told and "1 decisions, 1 run)" in told
     assert "not yet measured" in told
     assert page.headline([], []).startswith("Not measured yet")
@@ -94,6 +94,6 @@ def test_a_headline_takes_the_place_of_the_last_one():
 
 
 def test_the_readme_quotes_the_record():
-    text = page.README.read_text()
-    assert text == page.with_headline(text, page.headline(records("evidence.jsonl"), claims()))
+    text, chapter = page.README.read_text(), page.CHAPTER
+    assert text == page.with_headline(text, page.headline(chapter.records("evidence.jsonl"), chapter.claims()))
     assert page.MARK in text

@@ -243,6 +243,14 @@ def test_words_are_those_of_the_prose():
     assert measure.words_in(text) == 6
 
 
+def test_lines_of_a_module_are_those_that_somebody_wrote(tmp_path):
+    (tmp_path / "mna").mkdir()
+    code = '"""What it is."""\n\n# %% auto #0\n__all__ = []\n\n    # why\nx = 1  # %% no mark\n'
+    for name in ("memory", "speed", "checks", "__main__", "_modidx"):
+        (tmp_path / f"mna/{name}.py").write_text(code)
+    assert measure.lines_in(code) == 4 and measure.totals(tmp_path) == (4, 12)
+
+
 def test_minutes_are_stated_and_worked_out(written):
     folded = cell("pass\n" * 99, tags=["hide-input"])
     chapter = written(prose("**It takes** 20 minutes to read."), prose("word " * 394), cell("pass\n" * 15), folded,

@@ -1,6 +1,7 @@
 """The package is what the chapters export, and the repository is in style and pinned."""
 
 import ast
+import os
 import re
 import shutil
 import subprocess
@@ -69,6 +70,43 @@ def test_a_module_imports_only_from_earlier_chapters(module):
     chapters = {path.stem: chapter_of(path) for path in EXPORTED}
     late = [name for name in imports(module) if chapters.get(name, "") > chapters[module.stem]]
     assert not late, f"{module.stem} imports {late}, which a later chapter exports"
+
+
+ONE_LINE_MORE = [("environments", "TOOLS: dict[str, Tool] = {tool.name: tool for tool in [\n",
+                  '    Tool("FROM", 2, lambda x, y: y - x),\n'),
+                 ("problems", "RECIPES = {\n", '    "sums": Recipe("plus and minus only", 2, operators="+-"),\n')]
+WITH_BOTH = """
+import sys
+import mna
+from mna.training import Run
+
+shipped = mna.load_agent()
+asked = ["3+4", "2*(3+4)-9", "7-2x=1", "|3-7|*2"]
+assert "FROM" not in shipped.config.tools and all(told["correct"] for told in mna.solve(asked, shipped))
+assert all([*mna.watch(shipped, mna.parse(text))][-1].correct for text in asked)
+config = mna.TrainingConfig(ladder=("sums2", "sums9", "mixed3"), decisions=300, first=100, last=100)
+assert {"sums2", "sums10"} < set(mna.TrainingConfig().ladder) and config.agent.tools[0] == "FROM"
+for engine in (mna.PLAIN, mna.FAST):
+    run = Run(config, engine)
+    run.iterate()
+    mna.save_agent(run.agent, sys.argv[1])
+    assert mna.load_agent(sys.argv[1]).config.tools[0] == "FROM"
+    told = mna.exam(run.agent, ["sums5"], 20, engine=engine, greedy=False, uniform=True)
+    assert 0 <= told["sums5"] <= 1
+print("done")
+"""
+
+
+def test_a_tool_and_a_kind_of_level_are_one_line_each_and_the_shipped_agent_does_not_mind(tmp_path):
+    shutil.copytree(ROOT / "mna", tmp_path / "mna", ignore=shutil.ignore_patterns("__pycache__"))
+    for module, start, line in ONE_LINE_MORE:
+        path = tmp_path / f"mna/{module}.py"
+        assert path.read_text().count(start) == 1
+        path.write_text(path.read_text().replace(start, start + line))
+    alone = os.environ | {"PYTHONPATH": str(tmp_path), "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-c", WITH_BOTH, tmp_path / "agent"]
+    done = subprocess.run(command, cwd=tmp_path, env=alone, text=True, capture_output=True)
+    assert done.stdout == "done\n", done.stderr
 
 
 def test_every_name_that_the_package_offers_is_there():

@@ -151,11 +151,11 @@ def test_levels_are_found_by_name():
 
 
 @pytest.mark.parametrize(
-    "name", ["tree9", "add3", "plain", "", "mixed", "mixed3x", 7, None]
+    "name", ["tree9", "add2", "add3", "mixed03", "plain", "", "mixed", "mixed3x", 7, None]
 )
 def test_a_level_that_does_not_exist_is_refused_with_those_that_do(name):
     with pytest.raises(
-        MNAError, match=r"^level .* does not exist; levels: add, expr2 … expr10, "
+        MNAError, match=r"^level .* does not exist; levels: add, expr2 … expr32, "
     ):
         find_level(name)
 
@@ -169,9 +169,9 @@ def test_a_level_that_does_not_exist_is_refused_with_those_that_do(name):
         (["mixed11"], "train", "exams only"),
         (["parens5"], "train", "exams only"),
         (["mixed5"], "dev", "neither"),
-        (["mixed33"], "test", "1 to 32"),
-        (["mixed0"], "train", "1 to 32"),
-        (["expr1"], "train", "2 to 32"),
+        (["mixed33"], "test", "mixed1 … mixed32"),
+        (["mixed0"], "train", "mixed1 … mixed32"),
+        (["expr1"], "train", "expr2 … expr32"),
     ],
 )
 def test_a_split_that_a_level_lacks_is_refused(levels, split, says):
@@ -183,6 +183,7 @@ def test_a_split_that_a_level_lacks_is_refused(levels, split, says):
             draw(levels[0], random.Random(0), split)
 
 
-def test_an_unknown_kind_is_refused():
-    with pytest.raises(MNAError, match="kinds: add, expr"):
-        Level("tree", 3)
+@pytest.mark.parametrize("kind, numbers", [("tree", 3), ("mixed", 0), ("mixed", 33), ("add", 3), ("expr", 1)])
+def test_a_level_that_can_not_be_is_refused(kind, numbers):
+    with pytest.raises(MNAError, match=f"'{kind}' of {numbers} numbers is no level; kinds: add, expr"):
+        Level(kind, numbers)

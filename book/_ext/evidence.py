@@ -8,9 +8,12 @@ import re
 from pathlib import Path
 
 import numpy as np
+from chapter import defined
 
-from mna.evaluation import Claim, claims, exam_runs, interval, records
+from mna.evaluation import interval
 
+CHAPTER = defined("07_evaluation", "records", "claim", "claims-exams", "claims-general", "claims-memory",
+                  "claims-others", "claims-without", "claims-rest")
 README = Path(__file__).parent.parent.parent / "README.md"
 MARK = "<!-- EVIDENCE -->"
 
@@ -22,7 +25,7 @@ def percent(share):
 
 def reached(lines: list[dict], arm: str, level: str) -> str:
     """What an arm reaches on an exam, with its interval."""
-    runs = exam_runs(lines, arm, level)
+    runs = CHAPTER.exam_runs(lines, arm, level)
     low, high = interval(runs)
     if low == 1:  # an interval of no width would say too much
         return f"100 % (none of {sum(map(len, runs)):,} wrong)"
@@ -42,7 +45,7 @@ def dip(lines: list[dict]) -> str:
     return "Worst dip of a level on the way: {:.0f} points ({}, {} with seed {}).".format(100 * worst[0], *worst[1:])
 
 
-def counted(stated: list[Claim]) -> str:
+def counted(stated: list) -> str:
     """How many claims held, and which did not."""
     told = {verdict: [claim.says for claim in stated if claim.verdict == verdict]
             for verdict in ("held", "tied", "failed", "not yet measured")}
@@ -54,8 +57,9 @@ def counted(stated: list[Claim]) -> str:
             "all comparisons with planners and other libraries among them.")
 
 
-def headline(lines: list[dict], stated: list[Claim]) -> str:
+def headline(lines: list[dict], stated: list) -> str:
     """The main result, for README and pages."""
+    lines = [line for line in lines if line["arm"] in ("seed", "full")]
     arms = [arm for arm in ("seed", "full") if any(line["arm"] == arm for line in lines)]
     if not arms:
         return "Not measured yet: `make evidence` does it."
@@ -67,7 +71,7 @@ def headline(lines: list[dict], stated: list[Claim]) -> str:
             f"{dip(lines)} {counted(stated)}")
 
 
-def claims_table(stated: list[Claim]) -> str:
+def claims_table(stated: list) -> str:
     """Each claim, its bar, what was measured, and the verdict, in Markdown."""
     rows = ["| claim | bar | measured | 95 % interval | verdict |", "|---|---|---|---|---|"]
     for claim in stated:
@@ -86,8 +90,8 @@ def with_headline(text: str, told: str) -> str:
 
 
 def set_substitutions(app, config):
-    stated = claims()
-    config.myst_substitutions |= {"evidence_headline": headline(records("evidence.jsonl"), stated),
+    lines, stated = CHAPTER.records("evidence.jsonl"), CHAPTER.claims()
+    config.myst_substitutions |= {"evidence_headline": headline(lines, stated),
                                   "claims_table": claims_table(stated)}
 
 
@@ -97,4 +101,5 @@ def setup(app):
 
 
 if __name__ == "__main__":
-    README.write_text(with_headline(README.read_text(), headline(records("evidence.jsonl"), claims())))
+    told = headline(CHAPTER.records("evidence.jsonl"), CHAPTER.claims())
+    README.write_text(with_headline(README.read_text(), told))
