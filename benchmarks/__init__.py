@@ -8,5 +8,6 @@ Measurements, each a module with `measure(form)` that yields rows, each run in a
 
 Around them: rows (what a measurement yields), process (runs one), report (the table and the record), compare
 (this tree and another revision). Apart from these stand public (`make public` asks an agent the problems that others
-published), evidence (`make evidence` makes the runs behind chapter 7) and close_up (all small structures; doubts).
+published), evidence (`make evidence` makes the runs behind chapter 7), close_up (all small structures; doubts), and
+labels (`python -m benchmarks.labels` makes the runs behind appendix E; labels_game is their game).
 """

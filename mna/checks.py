@@ -1257,3 +1257,89 @@ def a_plot_of_what_is_legal(ax):
     y = list(ax.lines[0].get_ydata())
     if not 3 < y[0] < y[-1] < 60:
         return "at the first decision each value can be named, and nothing else"
+
+
+# ---------------------------------------------------------------- E without labels
+
+
+@check_for("E.1")
+def pairs_that_tell(pairs):
+    from fractions import Fraction
+
+    from mna.labels import TOOLS, shown_of
+
+    if not isinstance(pairs, int) or not 0 <= pairs <= 400:
+        return "give the number of pairs, from 0 to 400"
+    numbers = [Fraction(n) for n in range(1, 21)]
+    told = sum(len({shown_of(x, y, tool(x, y)) for tool in TOOLS.values()}) == 4
+               for x in numbers for y in numbers)
+    if pairs != told:
+        return f"{pairs} is not it; a pair counts if all four tools show something else"
+
+
+@check_for("E.2")
+def odds_after_a_press(updated):
+    from itertools import permutations
+
+    tools = "ADD", "SUB", "MUL"
+    odds = {order: (i + 1) / 21 for i, order in enumerate(permutations(tools))}
+    for b in range(3):
+        chances = {"ADD": 0.5, "SUB": 0.0, "MUL": 0.25}
+        wanted = {order: p * chances[order[b]] for order, p in odds.items()}
+        found = updated(dict(odds), b, chances)
+        if set(found) != set(odds):
+            return "the odds are to name the same orders as before"
+        if abs(sum(found.values()) - 1) > 1e-9:
+            return f"the odds sum to {sum(found.values()):.3f}, and should sum to 1"
+        for order, p in wanted.items():
+            right = p / sum(wanted.values())
+            if abs(found[order] - right) > 1e-9:
+                return f"{order} has odds of {found[order]:.3f}, and not {right:.3f}"
+
+
+@check_for("E.3")
+def forgets_between_episodes(advance):
+    import torch
+
+    h, new = torch.arange(24.0).view(2, 3, 4) + 1, -torch.ones(2, 3, 4)
+    last, fresh = torch.eye(3)[[0, 2]], torch.tensor([False, True])
+    found = advance(h.clone(), new, last, fresh)
+    if not torch.equal(found[0, 0], new[0, 0]):
+        return "within an episode, what is new is written where `last` is 1"
+    if not torch.equal(found[0, 1:], h[0, 1:]):
+        return "within an episode, the other buttons' memories stay as they are"
+    if found[1].any():
+        return "an episode begins with a memory of what other buttons did"
+
+
+@check_for("E.4")
+def a_plot_over_five_problems(ax):
+    if len(ax.lines) != 2:
+        return f"{len(ax.lines)} lines are drawn; one with memory, one without"
+    if any(list(line.get_xdata()) != [1, 2, 3, 4, 5] for line in ax.lines):
+        return "each line goes over problems 1 to 5"
+    if not (ax.get_xlabel() and ax.get_ylabel()):
+        return "an axis has no label; say what it shows"
+    low, high = sorted(sum(line.get_ydata()[1:]) for line in ax.lines)
+    if not 0 <= low < high:
+        return "in problems 2 to 5 one agent should need fewer extra presses"
+
+
+@check_for("E.5")
+def mixes_before_some_problems(changing):
+    import random
+
+    texts, tools = ["3+4"] * 41, ["ADD", "SUB", "MUL", "DIV"]
+    for p, least, most in ((0.0, 0, 0), (0.5, 8, 30), (1.0, 30, 40)):
+        game, changes = changing(texts, tools, random.Random(0), p), 0
+        for k in range(1, 41):
+            before = list(game.tools)
+            game.step((0, 0))
+            if list(game.tools) != before:
+                return "within a problem the buttons stay as they are"
+            game.begin(k)
+            changes += list(game.tools) != before
+            if sorted(game.tools) != sorted(tools):
+                return f"the buttons do {game.tools}; each tool stands behind one"
+        if not least <= changes <= most:
+            return f"with p = {p} the buttons changed {changes} times in 40"
