@@ -224,8 +224,8 @@
       for (let k = 0; k < desk.slots; k++) {
         const value = state.memory[k], open = state.stage === STORE && !frame.done && choice === desk.slot + k;
         const v = value === null ? -1 : pointed.indexOf(k), named = v >= 0 ? desk.first + v : desk.slot + k;
-        const note = open ? "gate open" : value === null ? "empty" : choice === named || v === state.left && v >= 0 ? "recalled"
-          : value === mna.WIPED ? "wiped" : "gate shut";
+        const note = open ? "open" : value === null ? "empty" : choice === named || v === state.left && v >= 0 ? "recalled"
+          : value === mna.WIPED ? "wiped" : "shut";
         const text = open ? pretty(state.result, 14) : value === null ? "–" : pretty(value, 14);
         const slot = h("li", { class: `mna-slot${value === null ? "" : " is-full"}${open ? " is-open" : ""}` },
           h("small", {}, `slot ${k + 1}`), h("b", { class: text.length > 5 ? "is-long" : "", title: value === null ? "" : mna.brief(value, 400) }, text),
