@@ -6,8 +6,8 @@
 __all__ = ['HOLDS_VALUE', 'NO_BARS', 'FAST', 'USUAL_TOOLS', 'unique_rows', 'distinct', 'Texts', 'values_of', 'windows_of',
            'Beside', 'going_on', 'scan_', 'scan_back_', 'tanh', 'half_rows', 'States', 'gates_back', 'encode', 'sweep',
            'read', 'stage_head', 'decide', 'Desks', 'values_at', 'kinds_of', 'compute', 'around', 'tidied', 'spans',
-           'Known', 'pick', 'choose', 'Rollout', 'play', 'gather_up', 'advantages', 'look', 'update', 'carry_out',
-           'fits', 'side_by_side', 'greedily', 'solve']
+           'Known', 'pick', 'choose', 'Rollout', 'has_memory', 'turns', 'play', 'gather_up', 'advantages', 'look',
+           'update', 'carry_out', 'fits', 'side_by_side', 'greedily', 'solve']
 
 # %% ../notebooks/10_speed.ipynb #modules
 from collections.abc import Iterable
@@ -20,6 +20,7 @@ from fastcore.basics import patch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+# %% ../notebooks/10_speed.ipynb #modules-mna
 from . import evaluation, ppo
 from .batched import SAFE, Problems, Values, generate, pack_problems
 from .curriculum import Engine
@@ -175,10 +176,10 @@ def half_rows(x: Tensor, index: Tensor) -> Tensor:
 
 # %% ../notebooks/10_speed.ipynb #states
 class States(torch.autograd.Function):
-    """The states h (P, D) of a `Sweep`, packed, from its gates before squashing, (R, 2 D).
+    """The states h (P, D) of a `Sweep`, packed, from its gates before squashing.
 
-    row: (P,) of gates for each token; None: its own. The half that reads from the right
-    is turned round in its text; so one scan does both halves.
+    gates: (R, 2 D). row: (P,) of gates for each token; None: its own. The half that
+    reads from the right is turned round in its text; so one scan does both halves.
     """
 
     @staticmethod
@@ -508,7 +509,7 @@ def tidied(kinds: Tensor, first: Tensor, last: Tensor, kind: Tensor):
     """What a result of some kind takes the place of, with brackets around it alone."""
     return around(kinds, first, last, NO_BARS.to(kind.device)[kind])
 
-
+# %% ../notebooks/10_speed.ipynb #spans-of
 def spans(kinds: Tensor, i: Tensor, j: Tensor, neg: Tensor) -> tuple[Tensor, ...]:
     """What a result takes the place of: first and last column, (R,) each; and where it
     can't, since the operands are no neighbours. i == j: there is one operand."""
@@ -599,7 +600,8 @@ def choose(agent: Agent, desks: Desks, known: Known, rows, rng, greedy, uniform)
         desks.left, desks.stage, desks.legal(agent.desk), desks.situation(agent.desk)))
     keys = known.keys.flatten(0, 1)
     value = torch.arange(len(keys), device=rows.device).view(len(known.keys), -1)
-    logits, critic = decide(agent, keys, value, known.text, rows, left, stage, situation)
+    logits, critic = decide(agent, keys, value, known.text, rows, left, stage,
+                            situation)
     log_p = log_policy(logits * (not uniform), legal)
     choice = log_p.argmax(1) if greedy else pick(log_p, rng)
     return rows, (known.sheet[rows], left, stage, situation, legal, choice,
@@ -627,6 +629,32 @@ class Rollout:
     def decisions(self) -> int:
         return len(self.choice)
 
+# %% ../notebooks/10_speed.ipynb #turns
+def has_memory(desk: Desk) -> bool:
+    """Are there slots? Raises MNAError for a memory that has no fast form."""
+    if (memory := desk.memory) not in (NoMemory, GatedMemory):
+        name = getattr(memory, "__name__", memory)
+        raise MNAError(f"memory {name} has no fast form: play with mna.ppo.play, or "
+                       "train with the engine PLAIN")
+    return memory is GatedMemory
+
+
+def turns(agent: Agent, desks: Desks, known: Known, time: Tensor, rng, practice: bool,
+          how: tuple[bool, bool]):
+    """Turns until all are about to choose an operand, or over. Yields the rows that
+    decide, their time, what is noted of them, and rewards. how: greedy, uniform."""
+    known.refresh(agent, desks)
+    who = torch.arange(len(time), device=time.device)
+    while len(who):  # who is done with a call waits for the others
+        who, noted = choose(agent, desks, known, who, rng, *how)
+        choice = torch.full_like(time, -1).index_copy_(0, who, noted[5])
+        reward, changed = desks.step(agent.desk, choice, practice)
+        yield who, time[who], *noted, reward[who]
+        known.stale |= changed
+        time[who] += 1
+        calling = ~desks.done & (time < desks.bound) & (desks.stage != Stage.CHOOSE)
+        who = calling.nonzero()[:, 0]
+
 # %% ../notebooks/10_speed.ipynb #play
 @torch.inference_mode()
 def play(agent: Agent, problems: Problems, rng: torch.Generator | None = None, *,
@@ -637,30 +665,18 @@ def play(agent: Agent, problems: Problems, rng: torch.Generator | None = None, *
 
     Raises MNAError for a memory of another class than GatedMemory and NoMemory.
     """
-    if (memory := agent.desk.memory) not in (NoMemory, GatedMemory):
-        raise MNAError(f"memory {getattr(memory, '__name__', memory)} has no fast form: play "
-                       "with mna.ppo.play, or train with the engine PLAIN")
     rows = torch.arange(len(problems), device=problems.kinds.device)
     usable = torch.full_like(rows, agent.config.slots) if slots is None else slots
-    usable = usable * (memory is GatedMemory)
-    desks = Desks.start(problems, agent.desk, usable, shaping)
+    desks = Desks.start(problems, agent.desk, usable * has_memory(agent.desk), shaping)
     known, correct = Known.of(agent, desks), torch.zeros_like(desks.done)
     time, notes = torch.zeros_like(rows), []
     while len(rows):
-        known.refresh(agent, desks)
-        who = torch.arange(len(rows), device=rows.device)
-        while len(who):  # who is done with a call waits for the others
-            who, noted = choose(agent, desks, known, who, rng, greedy, uniform)
-            choice = torch.full_like(rows, -1).index_copy_(0, who, noted[5])
-            reward, changed = desks.step(agent.desk, choice, practice)
-            notes += [(rows[who], time[who], *noted, reward[who])] * keep
-            known.stale |= changed
-            time[who] += 1
-            going = ~desks.done & (time < desks.bound)
-            who = (going & (desks.stage != Stage.CHOOSE)).nonzero()[:, 0]
-        if not bool(going.all()):
+        for who, *noted in turns(agent, desks, known, time, rng, practice,
+                                 (greedy, uniform)):
+            notes += [(rows[who], *noted)] * keep
+        going = (~desks.done & (time < desks.bound)).nonzero()[:, 0]
+        if len(going) < len(rows):
             correct[rows] = desks.correct
-            going = going.nonzero()[:, 0]
             rows, time = rows[going], time[going]
             desks, known = desks.select(going), known.select(going)
     return gather_up(known.sheets, notes, correct) if keep else correct
@@ -772,7 +788,8 @@ def side_by_side(agent: Agent, problems: list[Problem]) -> list[Episode | None]:
         problems, [0, *ends[:-1]], ends, strict=True)]
 
 # %% ../notebooks/10_speed.ipynb #greedily-2
-def greedily(agent: Agent, problems: list[Problem], greedy: bool = True) -> list[Episode]:
+def greedily(agent: Agent, problems: list[Problem],
+             greedy: bool = True) -> list[Episode]:
     """`mna.ppo.play`, greedy: most problems side by side, the others plainly."""
     found = dict.fromkeys(range(len(problems)))
     batch = [i for i, problem in enumerate(problems) if fits(agent, problem)]
