@@ -10,7 +10,7 @@ from benchmarks import compare, report
 from benchmarks.process import ROOT, BenchmarkError, measured
 from benchmarks.rows import Form, Row
 
-MEASUREMENTS = ("footprint", "learning", "growth")  # each a module of this package
+MEASUREMENTS = ("footprint", "learning", "growth", "peers")  # each a module of this package
 ONE_THREAD = "processor seconds of one thread but where a row says"
 INTERRUPTED = 130  # the exit code of a command that Ctrl-C ended
 

@@ -41,17 +41,17 @@ KEPT = ("profile", "seed", "budget", "decisions", "seconds", "commit", "machine"
 def worksheet_kept():
     """A world in which results are not written where their operands stood: a call of
     two takes the first one's place, the second is crossed out, brackets stay."""
-    spans, tidy = speed.spans, speed.tidy
+    spans, tidied = speed.spans, speed.tidied
 
     def apart(kinds, i, j, neg):
         start, end, _ = spans(kinds, i, j, neg)
         return start, end, i != j
 
-    speed.spans, speed.tidy = apart, lambda kinds, place: (kinds, place)
+    speed.spans, speed.tidied = apart, lambda kinds, first, last, kind: (first, last)
     try:
         yield
     finally:
-        speed.spans, speed.tidy = spans, tidy
+        speed.spans, speed.tidied = spans, tidied
 
 
 def arm(profile: str, seeds: int, why: str, world=nullcontext, **changes) -> dict:

@@ -7,7 +7,7 @@ __version__ = "0.1.0"
 # What a user needs, and the module that each name comes from: loaded at first use, so
 # that `import mna` takes no time and no torch.
 _HOME = {
-    "solve": "evaluation", "watch": "network", "parse": "language",
+    "solve": "speed", "watch": "network", "parse": "language",
     "train": "training", "from_profile": "training", "PROFILES": "training",
     "TrainingConfig": "training", "exam": "training",
     "load_agent": "training", "save_agent": "training", "make_agent": "training",

@@ -145,12 +145,13 @@ def run_solve(args: SimpleNamespace) -> int:
     if args.file is None:
         parse(args.problem)  # before torch is loaded: a mistake is told at once
     source = None if args.file is None else opened(args.file)
-    from mna.evaluation import solve
     from mna.training import load_agent, one_thread
     agent = load_agent(args.checkpoint)
     with one_thread():
         if source is not None:
+            from mna.speed import solve
             return solve_lines(source, args.json, lambda texts: solve(texts, agent))
+        from mna.evaluation import solve
         show(solve(args.problem, agent), args.json)
     return 0
 

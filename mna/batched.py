@@ -6,8 +6,8 @@
 __all__ = ['SAFE', 'USUAL_LEFT', 'SHAPE_CHOICES', 'TIGHT', 'product_fits', 'largest', 'Values', 'constant', 'negated',
            'lowest_terms', 'calculate', 'Problems', 'joined', 'form', 'pack_problems', 'to_problem', 'crc_tables',
            'crc32', 'Trees', 'choice_table', 'pick', 'left_count', 'left_unknowns', 'cut', 'grow', 'wrap', 'spans',
-           'write', 'parenthesised', 'padded', 'work_out', 'sub_tasks', 'recipe_tables', 'plant', 'leaves_of',
-           'asked_for', 'attempt', 'check_request', 'generate']
+           'write', 'parenthesised', 'padded', 'work_out', 'sub_tasks', 'recipe_tables', 'tables_of', 'plant',
+           'leaves_of', 'asked_for', 'attempt', 'check_request', 'generate']
 
 # %% ../notebooks/c_batched.ipynb #imports
 import math
@@ -25,7 +25,7 @@ from .language import (
     PLUS, SYMBOLS, TIMES, X, MNAError, Problem, Value, parse, slots_needed, written)
 from .problems import (
     BARS, EXAMINED, HIGHEST, LIMIT, PARENS, SHAPES, SIGNS, TIGHTNESS, USUAL, Level,
-    check_levels, usual_left)
+    Recipe, check_levels, usual_left)
 
 # %% ../notebooks/c_batched.ipynb #guard
 SAFE = 2 ** 62 - 2 ** 12  # products stay below: so the sum of two is below 2**63
@@ -462,14 +462,19 @@ def sub_tasks(trees: Trees, forms: Tensor, flips: Tensor, equation: Tensor, root
     return tasks, count + equation
 
 # %% ../notebooks/c_batched.ipynb #tables
-@cache
 def recipe_tables(levels: tuple[Level, ...], device) -> tuple[Tensor, ...]:
     """A row for each level: numbers; four shares; the token that is needed, or PAD;
     choice tables of unknowns and operators."""
-    recipes = [level.recipe for level in levels]
+    return tables_of(tuple((level.numbers, level.recipe) for level in levels), device)
+
+
+@cache
+def tables_of(rows: tuple[tuple[int, Recipe], ...], device) -> tuple[Tensor, ...]:
+    """`recipe_tables`; made once, and again where a kind has got another recipe."""
+    numbers, recipes = zip(*rows, strict=True)
     shares = [(r.equations, r.parens, r.signs, r.bars) for r in recipes]
     operators = tuple(tuple(map(SYMBOLS.index, r.operators)) for r in recipes)
-    return (torch.tensor([level.numbers for level in levels], device=device),
+    return (torch.tensor(numbers, device=device),
             torch.tensor(shares, dtype=torch.float32, device=device),
             torch.tensor([r.needs or PAD for r in recipes], device=device),
             choice_table(tuple(r.unknowns for r in recipes), device),

@@ -83,13 +83,14 @@ def told(problem: Problem, episode: Episode) -> dict:
                 warnings=warnings)
 
 # %% ../notebooks/07_evaluation.ipynb #solve
-def solve(problems: str | Iterable[str],
-          agent: Agent | None = None) -> dict | list[dict]:
+def solve(problems: str | Iterable[str], agent: Agent | None = None,
+          play=play) -> dict | list[dict]:
     """Let an agent solve a problem, or several at once.
 
-    agent: the one that ships, if none is given. Returns for each problem a dictionary:
-    problem, answer, expected (the exact one), correct, calls, decisions, confidence
-    (see `confidence`) and warnings. Raises MNAError for a text that can't be read.
+    agent: the one that ships, if none is given. play: how; chapter 10 has a fast way.
+    Returns for each problem a dictionary: problem, answer, expected (the exact one),
+    correct, calls, decisions, confidence (see `confidence`) and warnings. Raises
+    MNAError for a text that can't be read.
     """
     agent, one = agent or load_agent(), isinstance(problems, str)
     read = [parse(text) for text in ([problems] if one else problems)]

@@ -4,6 +4,7 @@ import math
 import random
 import zlib
 from collections import Counter
+from dataclasses import replace
 from fractions import Fraction
 from itertools import pairwise
 
@@ -12,6 +13,7 @@ import torch
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from mna import problems
 from mna.batched import (
     SAFE,
     Problems,
@@ -26,6 +28,7 @@ from mna.batched import (
 from mna.language import (
     EQUALS,
     MAX_TOKENS,
+    SYMBOLS,
     MNAError,
     Undefined,
     Value,
@@ -383,3 +386,14 @@ def test_a_fraction_reads_the_same():
     total = x + Values(torch.tensor([[0, 1, 6], [1, 1, 6]]))
     assert tuples(total.forms) == [(0, 1, 2), (5, 1, 6)]
     assert Fraction(*total.forms[0, 1:].tolist()) == Fraction(1, 3) + Fraction(1, 6)
+
+
+def test_a_kind_with_another_recipe_is_drawn_by_it(monkeypatch):
+    """Tables are kept by recipe, not by the level's name."""
+    level = Level("expr", 3)
+    place = torch.zeros(40, dtype=torch.long)
+    generate(place, [level], torch.Generator().manual_seed(0))
+    only_plus = replace(problems.RECIPES["expr"], operators="+", parens=0)
+    monkeypatch.setitem(problems.RECIPES, "expr", only_plus)
+    found = generate(place, [level], torch.Generator().manual_seed(0)).kinds
+    assert set(found.unique().tolist()) <= {0, 1, SYMBOLS.index("+"), SYMBOLS.index("("), SYMBOLS.index(")")}

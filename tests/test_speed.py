@@ -8,10 +8,10 @@ import torch
 from oracle import CASES, choices_of, solve
 from torch.autograd import gradcheck
 
-from mna import ppo, speed
+from mna import evaluation, ppo, speed
 from mna.batched import generate, pack_problems, to_problem
 from mna.environments import Arithmetic
-from mna.language import parse
+from mna.language import MNAError, parse
 from mna.memory import GatedMemory
 from mna.network import N_KINDS, Agent, AgentConfig, NoMemory, Stage, Views, scan
 from mna.ppo import PPOConfig
@@ -158,6 +158,12 @@ def test_fast_desks_rewrite_worksheets_by_the_same_rules():
                    [choices_of(agent.desk, play) for _, play in CASES])
 
 
+def looked(agent, r, rows):
+    """`speed.look` of decisions in any order."""
+    order = r.stage[rows].argsort(stable=True)
+    return [part[order.argsort()] for part in speed.look(agent, r, rows[order])]
+
+
 @pytest.mark.parametrize("options", [
     {}, dict(tools=("ADD", "NEG", "MUL", "SUB"), slots=1), dict(layers=(0,), offsets=1),
     dict(layers=(1,))])
@@ -170,7 +176,7 @@ def test_logits_and_values_are_the_plain_ones(options):
     seen = Views.of([s.view for s in steps])
     with torch.no_grad():
         logits, value = agent(seen)
-        fast_logits, fast_value = speed.look(agent, r, rows)
+        fast_logits, fast_value = looked(agent, r, rows)
     gap = (logits - fast_logits).masked_fill(~seen.legal, 0)
     assert gap.abs().max() < 1e-5 and (value - fast_value).abs().max() < 1e-5
     assert (r.value[rows] - value).abs().max() < 1e-5
@@ -248,6 +254,13 @@ def test_a_cut_off_episode_has_the_bounds_length():
         agent.pointer.heads[Stage.CHOOSE].fixed.bias[6:8] = -99.0
     r = speed.play(agent, pack_problems([parse("7"), parse("-(-7)")]), greedy=True)
     assert torch.bincount(r.problem).tolist() == [6, 18] and not r.correct.any()
+
+
+def test_a_memory_of_another_class_is_refused_by_name():
+    class Sieve(GatedMemory):
+        pass
+    with pytest.raises(MNAError, match="memory Sieve has no fast form.*mna.ppo.play"):
+        speed.play(small(memory=Sieve), drawn(3)[0])
 
 
 # ---- learn
@@ -396,11 +409,10 @@ def test_the_gradients_written_by_hand(longest):
     texts = Texts.of(distinct(random_texts(12, longest))[0])
     P, turn = len(texts.text), texts.turn
     x = packed(0, P).requires_grad_()
-    assert gradcheck(lambda x: Beside.apply(x, texts.beside), (x,))
-    by_window = 2 * texts.window[turn // 2] + turn % 2
-    for rows, n in ((turn, P), (by_window, len(texts.windows))):
+    assert gradcheck(lambda x: Beside.apply(x, texts), (x,))
+    for row, n in ((None, P), (texts.window, len(texts.windows))):
         gates = (4 * packed(1, n, 8) - 2).requires_grad_()
-        assert gradcheck(States.apply, (gates, rows, turn, texts.sizes))
+        assert gradcheck(States.apply, (gates, row, texts))
     assert torch.equal(turn[turn], torch.arange(2 * P))
 
 
@@ -409,7 +421,7 @@ def test_states_leave_gates_and_gradients_as_they_were():
     gates = packed(0, len(texts.text), 8).requires_grad_()
     grad, before = packed(2, len(texts.text), 4), gates.detach().clone()
     kept = grad.clone()
-    States.apply(gates, texts.turn, texts.turn, texts.sizes).backward(grad)
+    States.apply(gates, None, texts).backward(grad)
     assert torch.equal(grad, kept) and torch.equal(gates, before)
 
 
@@ -431,7 +443,7 @@ def test_gradients_are_the_plain_ones():
     seen = Views.of([s.view for e in episodes for s in e.steps])
     weight = torch.rand(seen.legal.shape, generator=seeded())
     grads = []
-    for logits, value in (agent(seen), speed.look(agent, r, rows)):
+    for logits, value in (agent(seen), looked(agent, r, rows)):
         loss = (logits.masked_fill(~seen.legal, 0) * weight).sum()
         loss = loss + value.square().sum()
         grads.append(torch.autograd.grad(loss / len(rows), list(agent.parameters()),
@@ -452,3 +464,30 @@ def test_desks_write_what_worksheets_write():
     fast = pack_problems(problems)
     r = speed.play(agent, fast, seeded(), uniform=True)
     replayed(agent, problems, r)
+
+
+# ---- solve
+
+def test_solve_is_the_plain_one_answer_by_answer():
+    """Also what leaves 62 bits, at once or on the way, and ratios of the unknown."""
+    agent = small(3)
+    texts = [problem.text for problem in drawn(60, seed=11)[1]]
+    texts += ["x/(x-1)=2", "9" * 20 + "*3", "6/x=3", f"{2 ** 40}*{2 ** 40}/{2 ** 40}", "7"]
+    plainly, fast = evaluation.solve(texts, agent), speed.solve(texts, agent)
+    for one, other in zip(plainly, fast, strict=True):
+        assert one.pop("confidence") == pytest.approx(other.pop("confidence"), abs=2e-4)
+        assert one == other
+    assert speed.solve("7", agent)["problem"] == "7" and speed.solve([], agent) == []
+
+
+def test_what_goes_another_way_at_the_plain_desk_is_played_again():
+    """A call that works at the plain desk and not in the batch: DIV by the unknown."""
+    agent, problem = small(), parse("2x=6")
+    desk = agent.desk
+    choices = [desk.first + 2, 3, desk.first + 1]  # 6, DIV, x
+    notes = [(c, 0.0, 0.5, False) for c in choices] + [(desk.first, 0.0, 0.5, True)]
+    assert speed.carry_out(agent, problem, notes) is None
+    other = small(memory=type("Sieve", (GatedMemory,), {}))
+    assert not speed.fits(other, problem) and speed.fits(agent, problem)
+    assert [e.correct for e in speed.greedily(other, [problem] * 6)] == [
+        e.correct for e in ppo.play(other, [problem] * 6, greedy=True)]
