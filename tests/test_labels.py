@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from benchmarks import labels
+from benchmarks.evidence import known
 from benchmarks.labels import Agent, Config, Look, Player, Written, play, update
 from benchmarks.labels_game import (
     ANSWER,
@@ -29,7 +30,6 @@ from benchmarks.labels_game import (
     tally,
     text_of,
 )
-from mna.evaluation import records
 from mna.labels import TOOLS, Unlabelled, shown_of
 from mna.language import MNAError, parse
 
@@ -310,4 +310,4 @@ def test_a_run_is_a_function_of_its_arm_and_seed():
 
 def test_reported_seeds_are_not_those_of_tuning():
     assert not set(labels.TUNING) & set(labels.SEEDS) and len(labels.SEEDS) == 5
-    assert {line["seed"] for line in records("labels.jsonl")} <= set(labels.SEEDS)
+    assert {line["seed"] for line in known(labels.RESULTS / "labels.jsonl")} <= set(labels.SEEDS)
