@@ -19,7 +19,7 @@ import shutil
 import subprocess
 import time
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, fields, replace
 from datetime import date
 from numbers import Real
 from pathlib import Path
