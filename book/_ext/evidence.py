@@ -13,7 +13,7 @@ from chapter import defined
 from mna.evaluation import interval
 
 CHAPTER = defined("07_evaluation", "records", "claim", "claims-exams", "claims-general", "claims-memory",
-                  "claims-others", "claims-without", "claims-rest")
+                  "claims-others", "claims-without", "claims-kept", "claims-rest")
 README = Path(__file__).parent.parent.parent / "README.md"
 MARK = "<!-- EVIDENCE -->"
 
