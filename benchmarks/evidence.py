@@ -42,12 +42,8 @@ def worksheet_kept():
     """A world in which results are not written where their operands stood: a call of
     two takes the first one's place, the second is crossed out, brackets stay."""
     spans, tidied = speed.spans, speed.tidied
-
-    def apart(kinds, i, j, neg):
-        start, end, _ = spans(kinds, i, j, neg)
-        return start, end, i != j
-
-    speed.spans, speed.tidied = apart, lambda kinds, first, last, kind: (first, last)
+    speed.spans = lambda kinds, i, j, neg: (i, i, i != j)
+    speed.tidied = lambda kinds, first, last, kind: (first, last)
     try:
         yield
     finally:

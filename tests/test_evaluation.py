@@ -12,7 +12,8 @@ from mna.ppo import play
 from mna.training import make_agent
 
 CHAPTER = defined("07_evaluation", "records", "claim", "claims-exams", "claims-general", "claims-memory",
-                  "claims-others", "claims-without", "claims-kept", "claims-rest", "unwritten", "late", "only-planned")
+                  "claims-others", "claims-without", "claims-kept", "claims-rest", "unwritten", "late", "signs",
+                  "only-planned")
 
 
 @pytest.fixture(scope="module")
@@ -118,6 +119,23 @@ def test_claims_follow_their_records(monkeypatch):
     assert told["full: 3 slots, what only a plan solves"] == "failed"
     assert told["full: 2 slots, more solved than left to right can"] == "held"
     assert told["retrained: knowing its stage helps"] == "not yet measured"
+
+
+def test_what_is_gained_pairs_the_runs_of_a_seed():
+    """Marks of one arm less those of the other, structure by structure; a seed alone has no pair."""
+    lines = [line("seed", 10), line("seed", 11), line("hardest_only", 10), line("hardest_only", 12)]
+    for found, wrong in zip(lines, ([3], [], [3, 4], []), strict=True):
+        found["exams"]["mixed10"]["wrong"] = wrong
+    (pair,) = CHAPTER.gained(lines, "seed", "hardest_only")
+    assert pair.sum() == pair[4] == 1
+    assert all(not claim.runs for claim in CHAPTER.claims_without(lines))  # one pair is no measurement
+    assert CHAPTER.claims_without(lines, seeds=1)[0].runs
+
+
+def test_signs_and_holm_are_what_a_hand_works_out():
+    assert CHAPTER.sign_flips(np.array([1.0, 2.0, 3.0])) == 2 / 8
+    assert CHAPTER.sign_flips(np.array([1.0, -1.0])) == 1
+    assert CHAPTER.holm([0.01, 0.04, 0.03]).tolist() == pytest.approx([0.03, 0.06, 0.06])
 
 
 # ---------------------------------------------------------------- doubts

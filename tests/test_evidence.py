@@ -5,9 +5,10 @@ import json
 import evidence as page
 import pytest
 import torch
-from test_evaluation import line
+from test_evaluation import CHAPTER, line
 
 from benchmarks import close_up, evidence
+from mna.batched import pack_problems
 from mna.evaluation import confidence, paper
 from mna.language import PAD
 from mna.network import AgentConfig
@@ -54,6 +55,19 @@ def test_reported_seeds_are_not_those_of_tuning():
     reported = {seed for arm in evidence.ARMS.values() for seed in arm["seeds"]}
     assert not reported & set(evidence.TUNING)
     assert {line["seed"] for line in page.CHAPTER.records("evidence.jsonl")} <= reported
+
+
+def test_a_worksheet_that_is_kept_is_that_of_chapter_7():
+    """The world of the arm, for many at once, beside the lesion that the chapter makes of one desk."""
+    agent, problems = make_agent(AgentConfig(width=16, layers=(1, 0)), 0), paper("bars5", 40)
+    plain = play(CHAPTER.unwritten(agent), problems, greedy=True)
+    packed = pack_problems(problems)
+    with evidence.worksheet_kept():
+        fast = evidence.play(agent, packed, greedy=True)
+    usual = evidence.play(agent, packed, greedy=True)
+    steps = [[fast.choice[i] for i in ((fast.problem == k).nonzero()[:, 0])] for k in range(len(problems))]
+    assert [[int(c) for c in row] for row in steps] == [[s.choice for s in e.steps] for e in plain]
+    assert len(usual.choice) != len(fast.choice)  # and it is another world than the usual one
 
 
 @pytest.mark.parametrize("numbers", [1, 2])
